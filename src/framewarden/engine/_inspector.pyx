@@ -1,0 +1,675 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: auto_pickle=False
+"""The Inspector: the sans-I/O state of one WebSocket connection."""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memmove, memcpy
+
+from framewarden.codec._deflate cimport Deflater, Inflater
+from framewarden.codec._messages cimport (
+    CLOSE,
+    CLOSE_CODE,
+    FAULT,
+    FRAME_TOO_BIG,
+    MESSAGE,
+    MESSAGE_TOO_BIG,
+    NEED_DATA,
+    PING,
+    RESERVED_OPCODE,
+    MessageReader,
+    Step,
+)
+from framewarden.codec._payload cimport (
+    BYTES,
+    NOTHING,
+    SCRATCH,
+    STR,
+    Growing,
+    Scratch,
+    give_back,
+    growing_clear,
+    growing_reserve,
+)
+from framewarden.codec._writer cimport FrameWriter
+from framewarden.engine._events cimport Message, new_close, new_message, new_ping, new_pong
+from framewarden.engine._scan cimport json_exceeds, json_repeats, msgpack_exceeds
+
+import os
+import time
+
+from framewarden.codec._messages import FAULT_RULES, is_close_code
+from framewarden.engine.plan import close_code_of, decoders_of
+from framewarden.engine.schema import classify
+from framewarden.errors import ArgumentError, ArgumentTypeError, ClosedError
+from framewarden.policy import Policy, SecurityEvent
+from framewarden.rfc6455 import CloseCode, Role, State
+from framewarden.rules import RULES, Violation
+
+cdef extern from "Python.h":
+    object PyObject_CallOneArg(object, object)
+    const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
+    bint PyUnicode_IS_COMPACT_ASCII(object) noexcept
+    void *PyUnicode_1BYTE_DATA(object) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object) noexcept
+
+cdef enum:
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE_FRAME = 0x8
+    PING_FRAME = 0x9
+    PONG_FRAME = 0xA
+
+MAX_EVENTS = 1024
+"""The most events that one call of receive_data returns."""
+
+cdef Py_ssize_t EVENTS = 1024
+cdef Py_ssize_t LARGEST_CONTROL = 125
+cdef object CLIENT = Role.CLIENT
+cdef object HARDENED = Policy()
+
+cdef object OPEN = State.OPEN
+cdef object CLOSING = State.CLOSING
+cdef object CLOSED = State.CLOSED
+cdef object FAILED = State.FAILED
+
+
+@cython.final
+cdef class Inspector:
+    """Inspect what a WebSocket peer sends, and write what goes back to it; no I/O.
+
+    Feed it what the socket gave (from the byte after the opening handshake on), handle the events, send what it has to
+    send::
+
+        for event in inspector.receive_data(data):
+            ...
+        sock.sendall(inspector.data_to_send())
+
+    It answers Ping and Close itself. A peer that breaks a rule fails the connection: ``violation`` says which, no event
+    follows, and a Close is queued. What a peer sends never raises an exception. An Inspector is not for several threads
+    at once.
+
+    Args:
+        policy: limits, schema and mode; the default is the hardened policy.
+        role: Role.SERVER or "server", Role.CLIENT or "client": our end (RFC 6455 5.1).
+        route: the request path, for a schema that has routes.
+        subprotocol: the agreed one (RFC 6455 1.9), for a schema that has subprotocols.
+        deflate: what was agreed upon (RFC 7692 7.1), or None.
+        deliver: False judges data messages and makes no events of them, and applies no schema: for watching a copy of
+            the traffic.
+        session_id, subject, address: what security events call this connection.
+        clock: seconds since the epoch; asked when a control frame comes and when a rule is broken.
+        key_source: called with 4, returns that many unpredictable bytes; a client masks with them (RFC 6455 10.3).
+
+    Raises:
+        ArgumentTypeError, ArgumentError: an argument is of the wrong type, or has an impossible value.
+        PolicyError: the schema cannot be compiled.
+    """
+
+    cdef object __weakref__
+    cdef readonly object policy
+    cdef readonly object state
+    cdef readonly object violation
+    cdef readonly object close_code
+    cdef readonly str close_reason
+    cdef readonly str session_id
+    cdef public str subject
+    cdef readonly str address
+    cdef object clock
+    cdef object decoders
+    cdef object decode_text
+    cdef object decode_binary
+    cdef MessageReader reader
+    cdef FrameWriter writer
+    cdef Deflater deflater
+    cdef Py_ssize_t deflate_from
+    cdef size_t max_nodes
+    cdef bint refuse_duplicate_keys
+    cdef bint deliver
+    cdef bint reports
+    cdef bint busy
+    cdef bint close_received
+    cdef bytes close_frame      # ours, until data_to_send() has handed it out
+    cdef bint close_sent
+    cdef Growing rest           # input that waits for the next call
+    cdef size_t rest_begin
+
+    def __init__(self, policy=HARDENED, role="server", *, str route="", str subprotocol=None, deflate=None,
+                 bint deliver=True, str session_id="", str subject="", str address="", clock=time.time,
+                 key_source=os.urandom):
+        cdef bint client = checked_role(role)
+        if not isinstance(policy, Policy):
+            raise ArgumentTypeError(f"policy must be a Policy, not {type(policy).__name__}")
+        if not callable(clock) or not callable(key_source):
+            raise ArgumentTypeError("clock and key_source must be callable")
+        if self.reader is not None:
+            raise ArgumentError("an Inspector is for one connection: make another")
+        self.policy = policy
+        self.state = OPEN
+        self.close_reason = ""
+        self.session_id = session_id
+        self.subject = subject
+        self.address = address
+        self.clock = clock
+        self.deliver = deliver
+        self.reports = policy.mode == "report"
+        self.writer = FrameWriter(client, key_source)
+        self.reader = MessageReader(not client, self.agree(deflate, client), clock)
+        self.apply_limits()
+        self.apply_schema(route, subprotocol)
+
+    def __dealloc__(self):
+        growing_clear(&self.rest)
+
+    cdef Inflater agree(self, deflate, bint client):
+        """Set up compression both ways; whose window is whose depends on our end."""
+        if deflate is None:
+            return None
+        limits = self.policy.limits
+        ours = (deflate.client_max_window_bits, deflate.client_context_takeover)
+        theirs = (deflate.server_max_window_bits, deflate.server_context_takeover)
+        if not client:
+            ours, theirs = theirs, ours
+        settings = self.policy.deflate
+        self.deflate_from = settings.min_bytes if settings is not None else 0
+        self.deflater = Deflater(ours[0], ours[1], settings.level if settings is not None else 1)
+        return Inflater(theirs[0], theirs[1], limits.max_inflated_bytes, limits.max_inflate_ratio)
+
+    cdef apply_limits(self):
+        limits = self.policy.limits
+        self.reader.caps.frame_bytes = limits.max_frame_bytes
+        self.reader.caps.message_bytes = limits.max_message_bytes
+        self.reader.caps.fragments = limits.max_fragments
+        self.reader.caps.control_run = limits.max_control_run
+        self.reader.caps.empty_run = limits.max_empty_run
+        self.max_nodes = limits.max_decode_nodes
+
+    cdef apply_schema(self, str route, str subprotocol):
+        if not self.deliver:
+            self.reader.text_kind = self.reader.binary_kind = NOTHING
+            return
+        self.decoders = decoders_of(self.policy, route, subprotocol)
+        if self.decoders is None:
+            return
+        self.decode_text = self.decoders.text
+        self.decode_binary = self.decoders.binary
+        self.refuse_duplicate_keys = self.decoders.refuse_duplicate_keys
+        if self.decode_text is not None:
+            self.reader.text_kind = SCRATCH
+        if self.decode_binary is not None:
+            self.reader.binary_kind = SCRATCH
+
+    # ---- What it knows
+
+    @property
+    def role(self) -> Role:
+        """Our end."""
+        return Role.SERVER if self.reader.server else Role.CLIENT
+
+    @property
+    def has_more(self) -> bool:
+        """Whether receive_data stopped at MAX_EVENTS and should be called again, with b"" or with what came since."""
+        return self.rest.used > self.rest_begin
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes of the inbound stream that have been judged."""
+        return self.reader.consumed
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes kept for this connection: unfinished messages, input and output that wait."""
+        return self.reader.bytes_held + self.rest.capacity + self.writer.out.capacity
+
+    # ---- Inbound
+
+    def receive_data(self, data) -> list:
+        """Inspect the next bytes of the stream.
+
+        Time and memory are linear in what came; memory never follows what a header declares. After a violation, and
+        after the peer's Close, bytes are ignored.
+
+        Args:
+            data: any contiguous buffer of bytes; nothing refers to it afterwards. b"" goes on where the last call
+                stopped at MAX_EVENTS.
+
+        Returns:
+            At most MAX_EVENTS events (Message, Ping, Pong, Close), in stream order.
+
+        Raises:
+            ArgumentTypeError: data is not a buffer of bytes.
+            ArgumentError: called by a hook or a callback of this very Inspector.
+        """
+        cdef Py_buffer view
+        cdef list events = []
+        if self.busy:
+            raise ArgumentError("receive_data was called again from inside itself")
+        if PyBytes_CheckExact(data):
+            self.inspect(events, <uint8_t *>PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
+            return events
+        try:
+            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        except (TypeError, BufferError, ValueError):
+            raise ArgumentTypeError(f"data must be a contiguous buffer of bytes, not {type(data).__name__}") from None
+        try:
+            self.inspect(events, <uint8_t *>view.buf, <size_t>view.len)
+        finally:
+            PyBuffer_Release(&view)
+        return events
+
+    def receive_eof(self) -> None:
+        """The transport has ended. Without a Close from the peer ``close_code`` becomes 1006 (RFC 6455 7.1.5)."""
+        if self.close_code is None:
+            self.close_code = int(CloseCode.ABNORMAL_CLOSURE)
+        if self.state is not FAILED:
+            self.state = CLOSED
+        self.drop_input()
+
+    cdef int inspect(self, list events, const uint8_t *data, size_t size) except -1:
+        """Steps over the buffer, or over what waits and then the buffer."""
+        if self.state is FAILED or self.state is CLOSED or self.close_received:
+            return 0
+        self.busy = True
+        try:
+            if self.rest.used:
+                self.append_rest(data, size)
+                data = self.rest.data + self.rest_begin
+                size = self.rest.used - self.rest_begin
+            self.reader.begin(data, size)
+            self.step(events)
+        except MemoryError:
+            self.break_rule("out-of-memory", RULES["out-of-memory"].text, self.reader.position())
+        finally:
+            self.keep_rest(self.reader.cursor, <size_t>(self.reader.end - self.reader.cursor))
+            self.reader.finish()
+            self.busy = False
+        return 0
+
+    cdef int step(self, list events) except -1:
+        cdef MessageReader reader = self.reader
+        cdef Step step
+        cdef Py_ssize_t count = 0
+        while count < EVENTS and self.state is not FAILED:     # a hook may have failed the connection
+            step = reader.next()
+            if step == MESSAGE:
+                if not self.deliver:
+                    continue
+                if not self.take_message(events):
+                    return 0
+                count += 1
+            elif step == NEED_DATA:
+                return 0
+            elif step == FAULT:
+                self.break_rule(FAULT_RULES[<int>reader.fault], self.fault_detail(), reader.fault_offset)
+                return 0
+            elif step == CLOSE:
+                self.take_close()
+                events.append(new_close(reader.close_code, <str>reader.payload))
+                return 0
+            else:
+                if step == PING:
+                    self.answer_ping(<bytes>reader.payload)
+                    events.append(new_ping(<bytes>reader.payload))
+                else:
+                    events.append(new_pong(<bytes>reader.payload))
+                count += 1
+        return 0
+
+    # ---- Input that waits
+
+    cdef int append_rest(self, const uint8_t *data, size_t size) except -1:
+        """Put new input behind what waits. What has been read is cut off when it is the larger half, so that the cost
+        is linear however often the owner comes back."""
+        cdef size_t waiting = self.rest.used - self.rest_begin
+        if self.rest_begin >= waiting:
+            memmove(self.rest.data, self.rest.data + self.rest_begin, waiting)
+            self.rest.used = waiting
+            self.rest_begin = 0
+        if size:
+            growing_reserve(&self.rest, False, size, 0)
+            memcpy(self.rest.data + self.rest.used, data, size)
+            self.rest.used += size
+        return 0
+
+    cdef int keep_rest(self, const uint8_t *data, size_t size) except -1:
+        """What was not read waits; after a Close or a violation nothing does."""
+        if size == 0 or self.state is FAILED or self.close_received:
+            self.drop_input()
+        elif self.rest.used:
+            self.rest_begin = self.rest.used - size
+        else:
+            growing_reserve(&self.rest, False, size, size)
+            memcpy(self.rest.data, data, size)
+            self.rest.used = size
+            self.rest_begin = 0
+        return 0
+
+    cdef void drop_input(self) noexcept:
+        growing_clear(&self.rest)
+        self.rest_begin = 0
+
+    # ---- Messages
+
+    cdef bint take_message(self, list events) except -1:
+        """Append the event of the message that the reader has finished. False: the schema refuses it."""
+        cdef MessageReader reader = self.reader
+        cdef object payload = reader.payload
+        reader.payload = None
+        if self.decoders is not None:
+            return self.decode_message(events, payload)
+        events.append(new_message(reader.step_opcode, payload, reader.wire_size, reader.message_size, None))
+        return True
+
+    cdef bint decode_message(self, list events, object payload) except -1:
+        """Decode a message that has a schema. payload is a Scratch, or bytes (a message that came in pieces), or, if its
+        opcode has no decoder, str or bytes."""
+        cdef MessageReader reader = self.reader
+        cdef bint text = reader.step_opcode == TEXT
+        cdef object decode = self.decode_text if text else self.decode_binary
+        cdef object value = None
+        cdef object refusal = None
+        if decode is None:
+            return self.refuse_message(events, payload, "schema-opcode", RULES["schema-opcode"].text)
+        try:
+            if self.has_too_many_nodes(payload, text):
+                raw = bytes(payload)
+                refusal = ("decode-nodes", f"more than {self.max_nodes} values")
+            else:
+                value = PyObject_CallOneArg(decode, payload)
+                if text and self.refuse_duplicate_keys and self.repeats(payload):
+                    raw = bytes(payload)
+                    refusal = ("schema-duplicate-key", RULES["schema-duplicate-key"].text)
+        except Exception as error:
+            raw = bytes(payload)
+            refusal = classify(error, raw, self.decoders, text)
+        if type(payload) is Scratch:
+            give_back(<Scratch>payload)
+        if refusal is None:
+            events.append(new_message(reader.step_opcode, value, reader.wire_size, reader.message_size, None))
+            return True
+        return self.refuse_message(events, raw.decode() if text else raw, refusal[0], refusal[1])
+
+    cdef bint has_too_many_nodes(self, object payload, bint text) except -1:
+        cdef size_t size = <size_t>self.reader.message_size
+        cdef const uint8_t *data
+        if size <= self.max_nodes:      # no message has more values than bytes
+            return False
+        data = address_of(payload)
+        return json_exceeds(data, size, self.max_nodes) if text else msgpack_exceeds(data, size, self.max_nodes)
+
+    cdef bint repeats(self, object payload) except -1:
+        return json_repeats(address_of(payload), <size_t>self.reader.message_size)
+
+    cdef bint refuse_message(self, list events, object payload, str rule, str detail) except -1:
+        """Fail the connection, or in the mode "report" deliver what cannot be decoded as it is. The budget, our own
+        failures and the lack of memory are always enforced."""
+        cdef MessageReader reader = self.reader
+        cdef uint64_t offset = reader.message_offset
+        if not self.reports or rule not in REPORTED:
+            self.break_rule(rule, detail, offset)
+            return False
+        would_refuse = Violation(rule, close_code_of(self.policy, rule), offset, detail)
+        self.tell(rule, "report", offset)
+        events.append(new_message(reader.step_opcode, payload, reader.wire_size, reader.message_size, would_refuse))
+        return True
+
+    # ---- 5.5. Control frames, 7.1. Closing
+
+    cdef int answer_ping(self, bytes data) except -1:
+        """5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already
+        received a Close frame"; and nothing follows our own Close."""
+        if self.close_sent:
+            return 0
+        self.writer.write(PONG_FRAME, False, <uint8_t *>PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
+        return 0
+
+    cdef int take_close(self) except -1:
+        """5.5.1: "the endpoint MUST send a Close frame in response", typically with the code it received."""
+        cdef MessageReader reader = self.reader
+        self.close_received = True
+        self.close_code = reader.close_code
+        self.close_reason = <str>reader.payload
+        if self.close_sent:
+            self.state = CLOSED
+            return 0
+        self.state = CLOSING
+        if self.close_frame is None:
+            self.queue_close(None if reader.close_code == 1005 else reader.close_code, b"")
+        return 0
+
+    cdef int queue_close(self, code, bytes reason) except -1:
+        """Our Close waits beside the other frames: it is always the last to go out."""
+        cdef bytes body = b"" if code is None else int(code).to_bytes(2, "big") + reason
+        cdef FrameWriter writer = FrameWriter(self.writer.client, self.writer.key_source)
+        writer.write(CLOSE_FRAME, False, <uint8_t *>PyBytes_AS_STRING(body), <size_t>PyBytes_GET_SIZE(body))
+        self.close_frame = writer.take()
+        return 0
+
+    # ---- 7.1.7. Fail the WebSocket Connection
+
+    def fail(self, str rule, str detail="") -> None:
+        """Fail the connection for a rule that its owner judges ("handler-error", "idle-timeout", ...).
+
+        A Close with the rule's code is queued, nothing more is read. Does nothing if the connection has failed or is
+        closed.
+
+        Args:
+            rule: id of a rule that has a close code.
+            detail: for the log; not sent.
+
+        Raises:
+            ArgumentError: there is no such rule, or it has no close code.
+        """
+        if rule not in RULES or RULES[rule].close_code is None:
+            raise ArgumentError(f"there is no rule {rule!r} with a close code")
+        if self.state is not FAILED and self.state is not CLOSED:
+            self.break_rule(rule, detail or RULES[rule].text, self.reader.consumed)
+            if not self.busy:
+                self.drop_input()
+
+    cdef int break_rule(self, str rule, str detail, uint64_t offset) except -1:
+        cdef int code = close_code_of(self.policy, rule)
+        self.state = FAILED
+        self.violation = Violation(rule, code, offset, detail)
+        if not self.close_sent:
+            self.queue_close(code, rule.encode())
+        self.tell(rule, "fail", offset)
+        return 0
+
+    cdef int tell(self, str rule, str action, uint64_t offset) except -1:
+        """Security events; what the callback raises is not the peer's business."""
+        on_event = self.policy.on_event
+        if on_event is None:
+            return 0
+        call_hook(
+            on_event,
+            SecurityEvent(
+                rule=rule,
+                action=action,
+                session_id=self.session_id,
+                subject=self.subject,
+                address=self.address,
+                offset=offset,
+                time=self.clock(),
+            ),
+        )
+        return 0
+
+    cdef str fault_detail(self):
+        """The rule's text, with the numbers that an operator asks for first."""
+        cdef MessageReader reader = self.reader
+        text = RULES[FAULT_RULES[<int>reader.fault]].text
+        if reader.fault == FRAME_TOO_BIG:
+            return f"{text}: {reader.frame_size} of {reader.caps.frame_bytes} bytes"
+        if reader.fault == MESSAGE_TOO_BIG:
+            return f"{text}: {reader.wire_size + reader.frame_size} of {reader.caps.message_bytes} bytes"
+        if reader.fault == CLOSE_CODE:
+            return f"{text}: {reader.close_code}"
+        if reader.fault == RESERVED_OPCODE:
+            return f"{text}: 0x{reader.opcode:X}"
+        return text
+
+    # ---- Outbound
+
+    def data_to_send(self) -> bytes:
+        """Everything that waits to be sent, in order, a Close last; b"" if nothing does.
+
+        Once a Close has been handed out, nothing more can be sent (RFC 6455 5.5.1).
+        """
+        cdef bytes data = self.writer.take()
+        if self.close_frame is not None:
+            data += self.close_frame
+            self.close_frame = None
+            self.close_sent = True
+            if self.close_received and self.state is CLOSING:
+                self.state = CLOSED
+        return data
+
+    def send_text(self, text) -> None:
+        """Queue a Text message (RFC 6455 5.6), compressed if that was agreed upon and it is large enough.
+
+        Raises:
+            ArgumentTypeError: text is not a str.
+            ArgumentError: text has half of a surrogate pair, which UTF-8 cannot carry.
+            ClosedError: our Close has been handed out.
+        """
+        cdef Py_ssize_t size
+        cdef bytes encoded
+        if not isinstance(text, str):
+            raise ArgumentTypeError(f"text must be a str, not {type(text).__name__}")
+        self.check_open()
+        if PyUnicode_IS_COMPACT_ASCII(text):
+            self.send_data(TEXT, text, <uint8_t *>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
+            return
+        try:
+            encoded = (<str>text).encode()
+        except UnicodeEncodeError as error:
+            raise ArgumentError(f"text has half of a surrogate pair at index {error.start}") from None
+        self.send_data(TEXT, encoded, <uint8_t *>PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
+
+    def send_bytes(self, data) -> None:
+        """Queue a Binary message (RFC 6455 5.6), compressed if that was agreed upon and it is large enough.
+
+        Raises:
+            ArgumentTypeError: data is not a contiguous buffer of bytes.
+            ClosedError: our Close has been handed out.
+        """
+        cdef Py_buffer view
+        self.check_open()
+        try:
+            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        except (TypeError, BufferError, ValueError):
+            raise ArgumentTypeError(f"data must be a contiguous buffer of bytes, not {type(data).__name__}") from None
+        try:
+            self.send_data(BINARY, data, <uint8_t *>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    def send_ping(self, data=b"") -> None:
+        """Queue a Ping (RFC 6455 5.5.2).
+
+        Args:
+            data: 0 to 125 bytes; the Pong brings them back.
+
+        Raises:
+            ArgumentTypeError: data is not bytes.
+            ArgumentError: data is longer than 125 bytes.
+            ClosedError: our Close has been handed out.
+        """
+        if not isinstance(data, bytes):
+            raise ArgumentTypeError(f"data must be bytes, not {type(data).__name__}")
+        if len(data) > LARGEST_CONTROL:
+            raise ArgumentError(f"a Ping carries at most {LARGEST_CONTROL} bytes, not {len(data)}")
+        self.check_open()
+        self.write(PING_FRAME, False, <uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+    def send_close(self, code=1000, reason="") -> None:
+        """Queue our Close (RFC 6455 7.1.2). It is the last frame that data_to_send hands out; messages are still
+        received until the peer's Close comes. Does nothing if a Close waits already.
+
+        Args:
+            code: 1000 to 1003, 1007 to 1014 or 3000 to 4999; None: a Close without a code.
+            reason: at most 123 bytes of UTF-8.
+
+        Raises:
+            ArgumentTypeError: code is not an int or None, reason not a str.
+            ArgumentError: the code must not be sent (RFC 6455 7.4), or the reason is too long or not encodable.
+            ClosedError: our Close has been handed out.
+        """
+        if code is not None and (not isinstance(code, int) or isinstance(code, bool)):
+            raise ArgumentTypeError(f"code must be an int or None, not {type(code).__name__}")
+        if not isinstance(reason, str):
+            raise ArgumentTypeError(f"reason must be a str, not {type(reason).__name__}")
+        if code is None and reason:
+            raise ArgumentError("a Close without a code has no reason")
+        if code is not None and not (0 <= code <= 65535 and is_close_code(code)):
+            raise ArgumentError(f"close code {code} must not be sent: 1000-1003, 1007-1014 and 3000-4999 may be")
+        try:
+            octets = (<str>reason).encode()
+        except UnicodeEncodeError:
+            raise ArgumentError("reason has half of a surrogate pair") from None
+        if len(octets) > LARGEST_CONTROL - 2:
+            raise ArgumentError(f"reason must be at most {LARGEST_CONTROL - 2} bytes of UTF-8, not {len(octets)}")
+        self.check_open()
+        if self.close_frame is None:
+            self.queue_close(code, octets)
+            if self.state is OPEN:
+                self.state = CLOSING
+
+    cdef int check_open(self) except -1:
+        if self.close_sent or self.state is CLOSED:
+            raise ClosedError("nothing can be sent after the Close (RFC 6455 5.5.1)")
+        return 0
+
+    cdef int send_data(self, uint8_t opcode, object payload, const uint8_t *data, Py_ssize_t size) except -1:
+        cdef bytes deflated
+        if self.deflater is None or size < self.deflate_from:
+            return self.write(opcode, False, data, size)
+        deflated = self.deflater.deflate(payload.encode() if isinstance(payload, str) else payload)
+        return self.write(opcode, True, <uint8_t *>PyBytes_AS_STRING(deflated), PyBytes_GET_SIZE(deflated))
+
+    cdef int write(self, uint8_t opcode, bint rsv1, const uint8_t *data, Py_ssize_t size) except -1:
+        try:
+            self.writer.write(opcode, rsv1, data, <size_t>size)
+        except MemoryError:     # what waited is lost with it: the stream cannot go on
+            self.break_rule("out-of-memory", RULES["out-of-memory"].text, self.reader.consumed)
+            raise
+        return 0
+
+
+cdef void call_hook(object hook, object event) noexcept:
+    """An exception ends here, and goes to sys.unraisablehook."""
+    hook(event)
+
+
+cdef const uint8_t *address_of(object payload) except NULL:
+    """Of a payload that a decoder is given."""
+    if type(payload) is Scratch:
+        return (<Scratch>payload).data
+    return <uint8_t *>PyBytes_AS_STRING(<bytes>payload)
+
+
+cdef bint checked_role(role) except -1:
+    """True for a client."""
+    try:
+        return Role(role) is CLIENT
+    except ValueError:
+        raise ArgumentError("role must be 'server' or 'client'") from None
+
+
+REPORTED = frozenset(
+    {
+        "schema-opcode",
+        "schema-malformed",
+        "schema-mismatch",
+        "schema-depth",
+        "schema-number",
+        "schema-surrogate",
+        "schema-unicode",
+        "schema-duplicate-key",
+    }
+)
+"""Rules that the mode "report" only reports."""

@@ -1,0 +1,103 @@
+"""Say where a message differs from its type, in declared names and positions only.
+
+msgspec's text cannot be used for it: it quotes unknown names and values, so it can carry payload into a log, and a
+hostile name can forge the path at its end. So the message is decoded again without a type and walked along the type.
+This runs once a refused message and looks at no more than the path to the first difference.
+"""
+
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+
+__all__ = ["describe"]
+
+DEEPEST = 16
+_NAMES = {dict: "object", list: "array", str: "str", int: "int", float: "float", bool: "bool", type(None): "null"}
+
+
+def describe(payload: bytes, kind: Any, text: bool) -> str:
+    """Where and how a payload is not of the type ``kind``: ``"expected int, got str at $.room.members[3]"``."""
+    try:
+        value = msgspec.json.decode(payload) if text else msgspec.msgpack.decode(payload)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return "not of the schema's type"
+    path, wrong = _locate(value, kind, "$", DEEPEST)
+    return f"{wrong} at {path}"
+
+
+def _locate(value: Any, kind: Any, path: str, depth: int) -> tuple[str, str]:
+    """The path to the first difference that can be named, and what it is."""
+    kind = _narrow(value, kind)
+    origin = get_origin(kind) or kind
+    if depth > 0:
+        if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
+            return _locate_in_struct(value, origin, path, depth)
+        if origin in (list, set, frozenset, tuple) and isinstance(value, list):
+            return _locate_in_array(value, kind, path, depth)
+    return path, f"{_expected(origin)}, got {_NAMES.get(type(value), 'another type')}"
+
+
+def _narrow(value: Any, kind: Any) -> Any:
+    """The member of a union that the value was meant to be, if that can be told."""
+    if get_origin(kind) is Annotated:
+        return _narrow(value, get_args(kind)[0])
+    if get_origin(kind) not in (Union, UnionType):
+        return kind
+    members = [member for member in get_args(kind) if member is not type(None)]
+    if len(members) == 1:
+        return _narrow(value, members[0])
+    for member in members:
+        config = getattr(member, "__struct_config__", None)
+        if config is not None and isinstance(value, dict) and config.tag_field is not None:
+            if value.get(config.tag_field) == config.tag:
+                return member
+    return kind
+
+
+def _locate_in_struct(value: Any, kind: type[msgspec.Struct], path: str, depth: int) -> tuple[str, str]:
+    config = kind.__struct_config__
+    if config.array_like or not isinstance(value, dict):
+        return path, f"{_expected(kind)}, got {_NAMES.get(type(value), 'another type')}"
+    fields = msgspec.structs.fields(kind)
+    names = {field.encode_name for field in fields}
+    if config.tag_field is not None and value.get(config.tag_field, config.tag) != config.tag:
+        return path, "unknown tag"
+    for field in fields:
+        if field.encode_name not in value:
+            if field.required:
+                return path, f"missing field {field.encode_name}"
+        elif not _fits(value[field.encode_name], field.type):
+            return _locate(value[field.encode_name], field.type, f"{path}.{field.encode_name}", depth - 1)
+    if config.forbid_unknown_fields and value.keys() - names - {config.tag_field}:
+        return path, "unknown field"
+    return path, "refused by a check of the type"
+
+
+def _locate_in_array(value: list[Any], kind: Any, path: str, depth: int) -> tuple[str, str]:
+    members = get_args(kind)
+    fixed = get_origin(kind) is tuple and not (len(members) == 2 and members[1] is Ellipsis)
+    if fixed and len(members) != len(value):
+        return path, f"expected {len(members)} elements"
+    for index, element in enumerate(value):
+        member = members[index] if fixed else members[0] if members else Any
+        if not _fits(element, member):
+            return _locate(element, member, f"{path}[{index}]", depth - 1)
+    return path, "refused by a check of the type"
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except (msgspec.ValidationError, RecursionError):
+        return False
+    except Exception:  # a type that needs the schema's hook, or a hook of the type's own: it is not what is looked for
+        return True
+    return True
+
+
+def _expected(kind: Any) -> str:
+    """The declared type, as far as it has a name of its own."""
+    if isinstance(kind, type):
+        return f"expected {_NAMES.get(kind, kind.__name__)}"
+    return "expected another type"

@@ -1,0 +1,291 @@
+"""What an operator decides: limits, schema, compression, who may connect. A leaf: every room may import it.
+
+Everything here is an immutable msgspec Struct, and the same from Python and from TOML (:func:`load_policy`). Every
+default is the safe one: ``Policy()`` is the hardened policy. Each room compiles its own section; nothing is checked
+against the outside world here, but a value that no room could use is refused when the Struct is made.
+"""
+
+import importlib
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from framewarden.errors import PolicyError
+
+__all__ = ["Deflate", "Limits", "Policy", "Schema", "SecurityEvent", "Server", "load_policy"]
+
+KIB = 1024
+MIB = 1024 * 1024
+LARGEST_MESSAGE = 2**31 - 1
+LARGEST_POLICY_FILE = MIB
+
+
+class SecurityEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One refusal, by any room. ``policy.on_event`` is called with it.
+
+    Attributes:
+        rule: id of the rule (:data:`framewarden.RULES`).
+        action: "fail" (the connection was failed), "refuse" (it was never accepted), "report" (the message was delivered
+            all the same, because the policy's mode is "report").
+        session_id: which connection, "" where nobody gave it a name.
+        subject: who, "" as long as the peer is not authenticated.
+        address: where from, "" when unknown.
+        offset: position in the inbound stream in bytes, as in :class:`framewarden.Violation`; -1 before the upgrade.
+        time: seconds since the epoch.
+    """
+
+    rule: str
+    action: Literal["fail", "refuse", "report"]
+    session_id: str
+    subject: str
+    address: str
+    offset: int
+    time: float
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds on what one peer may cost. Sizes in bytes, times in seconds; the rule that each one feeds in brackets.
+
+    Attributes:
+        max_frame_bytes: payload that one frame may declare [frame-too-big].
+        max_message_bytes: payload that all frames of a message may declare, on the wire [message-too-big].
+        max_inflated_bytes: what a compressed message may become [inflated-too-big].
+        max_inflate_ratio: how many times its wire size a message may become, judged above 64 KiB [inflate-ratio].
+        max_fragments: frames of one message [too-many-fragments].
+        max_control_run: control frames in a row, with no data between them and within one second [control-flood].
+        max_empty_run: empty non-final data frames in a row [empty-fragments].
+        max_decode_nodes: values in one message that a schema decodes [decode-nodes].
+        handshake_seconds: from accept to the 101 [handshake-timeout].
+        idle_seconds: without any byte from the peer [idle-timeout].
+        ping_seconds: without any byte from the peer until we send a Ping.
+        pong_seconds: from our Ping to the answer [pong-timeout].
+        close_seconds: from our Close to the peer's; the socket is closed then.
+        max_head_bytes: the whole head of the opening handshake [head-too-long].
+        max_header_bytes: one line of it [header-too-long].
+        max_headers: lines of it [too-many-headers].
+        max_connections: connections of one server; None: the limit of open files less 256 [too-many-connections].
+        max_queued_messages: messages that wait for an asynchronous handler before reading pauses.
+    """
+
+    max_frame_bytes: int = MIB
+    max_message_bytes: int = MIB
+    max_inflated_bytes: int = MIB
+    max_inflate_ratio: int = 100
+    max_fragments: int = 1024
+    max_control_run: int = 64
+    max_empty_run: int = 64
+    max_decode_nodes: int = 4096
+    handshake_seconds: float = 5.0
+    idle_seconds: float = 60.0
+    ping_seconds: float = 20.0
+    pong_seconds: float = 20.0
+    close_seconds: float = 5.0
+    max_head_bytes: int = 16 * KIB
+    max_header_bytes: int = 8 * KIB
+    max_headers: int = 100
+    max_connections: int | None = None
+    max_queued_messages: int = 64
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is None and name == "max_connections":
+                continue
+            if type(value) is bool or not isinstance(value, int | float):
+                raise PolicyError(f"limits.{name} must be a number, not {type(value).__name__}")
+            if name.startswith("max_") and type(value) is not int:
+                raise PolicyError(f"limits.{name} must be a whole number, not {value!r}")
+            if not 0 < value <= LARGEST_MESSAGE:
+                raise PolicyError(f"limits.{name} must be above 0 and at most {LARGEST_MESSAGE}, not {value!r}")
+
+
+class Deflate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """permessage-deflate (RFC 7692); a policy without it does not negotiate compression.
+
+    Attributes:
+        client_context_takeover: whether a client may refer to its earlier messages. False keeps no window a connection
+            (about 40 KiB of memory) and finds a message that was cut short; True compresses small messages better.
+        server_context_takeover: the same for what we send.
+        client_max_window_bits: the largest window (2**n bytes, 9 to 15) that a client may use, where it lets us choose.
+        server_max_window_bits: the largest window that we use for sending.
+        min_bytes: messages that we send are compressed from this size on.
+        level: effort for sending, 1 (fast) to 9 (small).
+    """
+
+    client_context_takeover: bool = False
+    server_context_takeover: bool = False
+    client_max_window_bits: int = 15
+    server_max_window_bits: int = 15
+    min_bytes: int = 256
+    level: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("client_max_window_bits", "server_max_window_bits"):
+            if not 9 <= getattr(self, name) <= 15:
+                raise PolicyError(f"deflate.{name} must be 9 to 15, not {getattr(self, name)!r}")
+        if not 1 <= self.level <= 9:
+            raise PolicyError(f"deflate.level must be 1 to 9, not {self.level!r}")
+        if self.min_bytes < 0:
+            raise PolicyError(f"deflate.min_bytes must not be negative, not {self.min_bytes!r}")
+
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The types that messages must have. In TOML a type is written as ``"package.module:Name"``.
+
+    Without a schema messages are delivered as ``str`` and ``bytes``. With one, an opcode that has no type is refused
+    [schema-opcode].
+
+    Attributes:
+        text: type of the JSON in Text messages, anything that msgspec decodes; None: Text is refused.
+        binary: type of the MessagePack in Binary messages; None: Binary is refused.
+        routes: schemas by request path; one that matches replaces this schema.
+        subprotocols: schemas by subprotocol, looked up in the schema that the route chose.
+        duplicate_keys: "refuse" finds JSON objects that have the same name twice [schema-duplicate-key]; it costs about
+            a third of the decoding.
+        dec_hook: msgspec's hook for types of your own; it raises ValueError for a value that it refuses.
+    """
+
+    text: Any = None
+    binary: Any = None
+    routes: dict[str, "Schema"] = {}
+    subprotocols: dict[str, "Schema"] = {}
+    duplicate_keys: Literal["allow", "refuse"] = "allow"
+    dec_hook: Callable[[type, Any], Any] | None = None
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may connect to a server.
+
+    Attributes:
+        origins: public origins ("https://example.org", with a port where it is not the scheme's) whose pages may
+            connect. None: those of the address that the server listens on, and of localhost.
+        hosts: names (with a port where it is not 80 or 443) that the Host header may have. None: the address that the
+            server listens on, and localhost.
+        subprotocols: those that the server speaks, in its order of preference.
+        paths: request paths that are served; None: every path.
+        dangerous_allow_origin: accept every Origin.
+        dangerous_allow_host_not_allowed: accept every Host.
+        dangerous_allow_anonymous: serve other addresses than loopback without an authenticator.
+        dangerous_allow_plaintext: serve other addresses than loopback without TLS.
+    """
+
+    origins: tuple[str, ...] | None = None
+    hosts: tuple[str, ...] | None = None
+    subprotocols: tuple[str, ...] = ()
+    paths: tuple[str, ...] | None = None
+    dangerous_allow_origin: bool = False
+    dangerous_allow_host_not_allowed: bool = False
+    dangerous_allow_anonymous: bool = False
+    dangerous_allow_plaintext: bool = False
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, weakref=True):
+    """Everything an operator decides, in one immutable value.
+
+    Attributes:
+        limits: bounds on what one peer may cost.
+        schema: the types that messages must have; None: ``str`` and ``bytes`` are delivered.
+        deflate: compression; None: not negotiated.
+        server: who may connect.
+        mode: "enforce", or "report": a message that fails its schema is delivered as ``str`` or ``bytes`` with
+            ``event.would_refuse``. The protocol, sizes and the budget are always enforced.
+        close_codes: "framewarden" sends our policy codes (4401 to 4429), "rfc" sends 1008 for each of them.
+        on_event: called with a :class:`SecurityEvent` for every refusal. What it raises is reported by
+            ``sys.unraisablehook`` and changes nothing.
+    """
+
+    limits: Limits = Limits()
+    schema: Schema | None = None
+    deflate: Deflate | None = None
+    server: Server = Server()
+    mode: Literal["enforce", "report"] = "enforce"
+    close_codes: Literal["framewarden", "rfc"] = "framewarden"
+    on_event: Callable[[SecurityEvent], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in (("limits", Limits), ("server", Server)):
+            if not isinstance(getattr(self, name), kind):
+                raise PolicyError(f"policy.{name} must be a {kind.__name__}")
+        for name, kind in (("schema", Schema), ("deflate", Deflate)):
+            if not isinstance(getattr(self, name), kind | None):
+                raise PolicyError(f"policy.{name} must be a {kind.__name__} or None")
+        if self.mode not in ("enforce", "report"):
+            raise PolicyError(f"policy.mode must be 'enforce' or 'report', not {self.mode!r}")
+        if self.close_codes not in ("framewarden", "rfc"):
+            raise PolicyError(f"policy.close_codes must be 'framewarden' or 'rfc', not {self.close_codes!r}")
+        if self.on_event is not None and not callable(self.on_event):
+            raise PolicyError("policy.on_event must be callable")
+
+
+def load_policy(path: str | Path) -> Policy:
+    """Read a policy from a TOML file of at most 1 MiB.
+
+    Tables and keys are the fields of :class:`Policy`. Types and callables are named ``"package.module:Name"``.
+
+    Raises:
+        PolicyError: the file cannot be read, is not TOML, has an unknown key or a value that no room could use.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(LARGEST_POLICY_FILE + 1)
+    except OSError as error:
+        raise PolicyError(f"{path}: {error.strerror}") from None
+    if len(text) > LARGEST_POLICY_FILE:
+        raise PolicyError(f"{path}: longer than {LARGEST_POLICY_FILE} bytes")
+    return parse_policy(text, str(path))
+
+
+def parse_policy(text: bytes, name: str = "policy") -> Policy:
+    """Make a policy of the text of a TOML file; ``name`` begins the error messages. Raises as :func:`load_policy`."""
+    try:
+        table = tomllib.loads(text.decode())
+        _resolve(table)
+        return msgspec.convert(table, Policy, dec_hook=_keep)
+    except PolicyError as error:
+        raise PolicyError(f"{name}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise PolicyError(f"{name}: {error or 'nested too deeply'}") from None
+
+
+def _keep(kind: type, value: Any) -> Any:
+    """Callables have been resolved already."""
+    if callable(value):
+        return value
+    raise ValueError(f"expected a callable, named 'package.module:Name', got {type(value).__name__}")
+
+
+def _resolve(table: dict[str, Any]) -> None:
+    """Replace the names of types and callables by what they name."""
+    if "on_event" in table:
+        table["on_event"] = _import(table["on_event"], "on_event")
+    if isinstance(table.get("schema"), dict):
+        _resolve_schema(table["schema"], "schema")
+
+
+def _resolve_schema(schema: dict[str, Any], where: str) -> None:
+    for key in ("text", "binary", "dec_hook"):
+        if key in schema:
+            schema[key] = _import(schema[key], f"{where}.{key}")
+    for key in ("routes", "subprotocols"):
+        inner = schema.get(key)
+        if isinstance(inner, dict):
+            for name, value in inner.items():
+                if isinstance(value, dict):
+                    _resolve_schema(value, f"{where}.{key}.{name}")
+
+
+def _import(name: Any, where: str) -> Any:
+    """What ``"package.module:Name"`` names."""
+    module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if not module or not attribute:
+        raise PolicyError(f"{where} must be 'package.module:Name', not {name!r}")
+    try:
+        value: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            value = getattr(value, part)
+    except (ImportError, AttributeError) as error:
+        raise PolicyError(f"{where}: {name!r} cannot be imported: {error}") from None
+    return value
