@@ -59,6 +59,8 @@ cdef struct Caps:   # bounds in bytes and in frames; see framewarden.Limits
 cdef class MessageReader:
     # What it was told.
     cdef bint server
+    cdef uint8_t mask_bit           # MASK as it must be
+    cdef size_t key_size            # bytes of masking-key in a header
     cdef Caps caps
     cdef Kind text_kind
     cdef Kind binary_kind
@@ -105,29 +107,3 @@ cdef class MessageReader:
     cdef void begin(self, const uint8_t *data, size_t size) noexcept
     cdef Step next(self) except STEP_ERROR
     cdef uint64_t finish(self) noexcept
-
-    # Its own steps.
-    cdef uint64_t position(self) noexcept
-    cdef Step fail(self, Fault fault, uint64_t offset) noexcept
-    cdef Step read_header(self) except STEP_ERROR
-    cdef Step keep_header(self) except STEP_ERROR
-    cdef Step resume_header(self) except STEP_ERROR
-    cdef Fault judge_first(self, uint8_t first) except FAULT_ERROR
-    cdef Fault count_control(self) except FAULT_ERROR
-    cdef void begin_message(self, bint compressed) noexcept
-    cdef Fault judge_second(self, uint8_t second) noexcept
-    cdef Fault judge_length(self, const uint8_t *head) noexcept
-    cdef size_t phase(self) noexcept
-    cdef Step read_data(self) except STEP_ERROR
-    cdef bint unmask_into(self, uint8_t *target, size_t size) noexcept
-    cdef Step read_whole(self, size_t size) except STEP_ERROR
-    cdef Step read_judged(self, size_t size) noexcept
-    cdef Step finish_message(self) except STEP_ERROR
-    cdef Step read_compressed(self) except STEP_ERROR
-    cdef int keep_compressed(self, size_t size, bint ends) except -1
-    cdef bint inflate_piece(self, bint last) except -1
-    cdef bint judge_inflated(self) except -1
-    cdef bint is_text(self, bytes piece) noexcept
-    cdef int finish_inflated(self) except -1
-    cdef Step read_control(self) except STEP_ERROR
-    cdef Step read_close(self, size_t size) except STEP_ERROR

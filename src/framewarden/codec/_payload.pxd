@@ -34,6 +34,7 @@ cdef class Scratch:
     cdef readonly size_t size
     cdef readonly size_t capacity
     cdef readonly int exports
+    cdef bint lent
 
     cdef int reserve(self, size_t capacity) except -1
 

@@ -102,22 +102,25 @@ cdef class Scratch:
         return 0
 
 
-cdef Scratch idle = None
+cdef Scratch shared = None
 
 
 cdef Scratch borrow_scratch(size_t capacity):
-    global idle
-    cdef Scratch scratch = idle
-    idle = None     # a decoder's hook may come here again
-    if scratch is None:
+    global shared
+    cdef Scratch scratch = shared
+    if scratch is None or scratch.lent or scratch.exports:      # lent: a decoder's hook has come here again
         scratch = Scratch.__new__(Scratch)
+        shared = scratch
+    scratch.lent = True
     scratch.size = 0
-    scratch.reserve(capacity)
+    if capacity > scratch.capacity or scratch.data == NULL:
+        scratch.reserve(capacity)
     return scratch
 
 
 cdef int give_back(Scratch scratch) except -1:
-    global idle
-    if scratch.exports == 0 and scratch.capacity <= SCRATCH_KEPT:
-        idle = scratch
+    global shared
+    scratch.lent = False
+    if scratch.capacity > SCRATCH_KEPT and scratch is shared:
+        shared = None
     return 0

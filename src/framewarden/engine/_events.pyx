@@ -17,7 +17,7 @@ cdef object BINARY = Opcode.BINARY
 
 @cython.final
 @cython.no_gc
-@cython.freelist(256)
+@cython.freelist(1024)
 cdef class Message:
     """A whole data message (RFC 6455 5.4) that passed every check.
 

@@ -6,6 +6,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memmove, memcpy
 
@@ -50,7 +51,7 @@ from framewarden.rfc6455 import CloseCode, Role, State
 from framewarden.rules import RULES, Violation
 
 cdef extern from "Python.h":
-    object PyObject_CallOneArg(object, object)
+    PyObject *PyObject_CallOneArg(PyObject *, object) noexcept    # NULL: an exception is set
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
     bint PyUnicode_IS_COMPACT_ASCII(object) noexcept
     void *PyUnicode_1BYTE_DATA(object) noexcept
@@ -68,6 +69,7 @@ MAX_EVENTS = 1024
 
 cdef Py_ssize_t EVENTS = 1024
 cdef Py_ssize_t LARGEST_CONTROL = 125
+cdef uint64_t SCRATCH_HELD = 4096   # bytes up to which a reader may hold on to the shared scratch
 cdef object CLIENT = Role.CLIENT
 cdef object HARDENED = Policy()
 
@@ -281,7 +283,11 @@ cdef class Inspector:
             self.reader.begin(data, size)
             self.step(events)
         except MemoryError:
-            self.break_rule("out-of-memory", RULES["out-of-memory"].text, self.reader.position())
+            self.break_rule(
+                "out-of-memory",
+                RULES["out-of-memory"].text,
+                self.reader.consumed + <uint64_t>(self.reader.cursor - self.reader.start),
+            )
         finally:
             self.keep_rest(self.reader.cursor, <size_t>(self.reader.end - self.reader.cursor))
             self.reader.finish()
@@ -356,48 +362,57 @@ cdef class Inspector:
     cdef bint take_message(self, list events) except -1:
         """Append the event of the message that the reader has finished. False: the schema refuses it."""
         cdef MessageReader reader = self.reader
-        cdef object payload = reader.payload
-        reader.payload = None
-        if self.decoders is not None:
+        cdef object payload
+        cdef bint accepted
+        if self.decoders is None:
+            events.append(
+                new_message(reader.step_opcode, reader.payload, reader.wire_size, reader.message_size, None)
+            )
+            reader.payload = None
+            return True
+        payload = reader.payload
+        if type(payload) is not Scratch:
+            reader.payload = None
             return self.decode_message(events, payload)
-        events.append(new_message(reader.step_opcode, payload, reader.wire_size, reader.message_size, None))
-        return True
+        accepted = self.decode_message(events, payload)
+        give_back(<Scratch>payload)
+        if reader.message_size > SCRATCH_HELD:
+            reader.payload = None
+        return accepted
 
     cdef bint decode_message(self, list events, object payload) except -1:
         """Decode a message that has a schema. payload is a Scratch, or bytes (a message that came in pieces), or, if its
         opcode has no decoder, str or bytes."""
         cdef MessageReader reader = self.reader
         cdef bint text = reader.step_opcode == TEXT
-        cdef object decode = self.decode_text if text else self.decode_binary
-        cdef object value = None
-        cdef object refusal = None
-        if decode is None:
+        cdef PyObject *decode = <PyObject *>(self.decode_text if text else self.decode_binary)
+        cdef PyObject *value
+        if decode == <PyObject *>None:
             return self.refuse_message(events, payload, "schema-opcode", RULES["schema-opcode"].text)
-        try:
-            if self.has_too_many_nodes(payload, text):
-                raw = bytes(payload)
-                refusal = ("decode-nodes", f"more than {self.max_nodes} values")
-            else:
-                value = PyObject_CallOneArg(decode, payload)
-                if text and self.refuse_duplicate_keys and self.repeats(payload):
-                    raw = bytes(payload)
-                    refusal = ("schema-duplicate-key", RULES["schema-duplicate-key"].text)
-        except Exception as error:
-            raw = bytes(payload)
-            refusal = classify(error, raw, self.decoders, text)
-        if type(payload) is Scratch:
-            give_back(<Scratch>payload)
-        if refusal is None:
-            events.append(new_message(reader.step_opcode, value, reader.wire_size, reader.message_size, None))
-            return True
-        return self.refuse_message(events, raw.decode() if text else raw, refusal[0], refusal[1])
+        # No message has more values than bytes.
+        if reader.message_size > self.max_nodes and self.has_too_many_nodes(payload, text):
+            return self.refuse_decoded(events, payload, "decode-nodes", f"more than {self.max_nodes} values")
+        value = PyObject_CallOneArg(decode, payload)
+        if value == NULL:
+            rule, detail = classify(take_exception(), bytes(payload), self.decoders, text)
+            return self.refuse_decoded(events, payload, rule, detail)
+        if self.refuse_duplicate_keys and text and self.repeats(payload):
+            Py_DECREF(<object>value)
+            return self.refuse_decoded(events, payload, "schema-duplicate-key", RULES["schema-duplicate-key"].text)
+        events.append(
+            new_message(reader.step_opcode, <object>value, reader.wire_size, reader.message_size, None)
+        )
+        Py_DECREF(<object>value)
+        return True
+
+    cdef bint refuse_decoded(self, list events, object payload, str rule, str detail) except -1:
+        """Refuse what a decoder was given, or would have been."""
+        cdef bytes raw = bytes(payload)
+        return self.refuse_message(events, raw.decode() if self.reader.step_opcode == TEXT else raw, rule, detail)
 
     cdef bint has_too_many_nodes(self, object payload, bint text) except -1:
         cdef size_t size = <size_t>self.reader.message_size
-        cdef const uint8_t *data
-        if size <= self.max_nodes:      # no message has more values than bytes
-            return False
-        data = address_of(payload)
+        cdef const uint8_t *data = address_of(payload)
         return json_exceeds(data, size, self.max_nodes) if text else msgpack_exceeds(data, size, self.max_nodes)
 
     cdef bint repeats(self, object payload) except -1:
@@ -638,6 +653,19 @@ cdef class Inspector:
             self.break_rule("out-of-memory", RULES["out-of-memory"].text, self.reader.consumed)
             raise
         return 0
+
+
+cdef int propagate() except -1:
+    """Go on with the exception that is set."""
+    return -1
+
+
+cdef object take_exception():
+    """The exception that is set, unless it is one that ends the program."""
+    try:
+        propagate()
+    except Exception as error:
+        return error
 
 
 cdef void call_hook(object hook, object event) noexcept:
