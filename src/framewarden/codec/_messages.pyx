@@ -154,6 +154,16 @@ cdef class MessageReader:
         self.start = self.cursor = self.end = NULL
         return self.consumed
 
+    cdef int abandon(self) except -1:
+        """Nothing more will be read: let go of what was begun."""
+        growing_clear(&self.growing)
+        self.piece = None
+        self.payload = None
+        if self.inflater is not None:
+            self.inflater.stream = None
+            self.inflater.pieces = []
+        return 0
+
     cdef Step next(self) except STEP_ERROR:
         cdef Step step
         if begins_usual(self):

@@ -24,7 +24,7 @@ cdef struct Growing:
 # Room for extra bytes more behind used. At most doubles what is there, and never goes beyond ceiling (in bytes, the
 # size at which the object is known to be complete; 0: not known). Raises MemoryError; g is empty then.
 cdef int growing_reserve(Growing *g, bint text, size_t extra, uint64_t ceiling) except -1
-# The finished object, g is empty then. nonascii: a text that must be transcoded.
+# The finished object, g is empty then. nonascii: a str must be made by transcoding.
 cdef object growing_finish(Growing *g, bint text, bint nonascii)
 cdef void growing_clear(Growing *g) noexcept
 

@@ -58,7 +58,7 @@ cdef int growing_reserve(Growing *g, bint text, size_t extra, uint64_t ceiling) 
 cdef object growing_finish(Growing *g, bint text, bint nonascii):
     if g.object == NULL:
         return "" if text else b""
-    if nonascii:
+    if text and nonascii:
         result = _kernels.str_from_valid_utf8(g.data, g.used, False)
         growing_clear(g)
         return result

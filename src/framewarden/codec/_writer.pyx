@@ -33,6 +33,16 @@ cdef size_t write_header(uint8_t *out, uint8_t first, bint masked, uint64_t size
     return 10
 
 
+cdef uint32_t fresh_key(object key_source) except? 0:
+    """RFC 6455 5.3: "The masking key needs to be unpredictable"."""
+    cdef uint32_t key
+    octets = key_source(4)
+    if type(octets) is not bytes or len(<bytes>octets) != 4:
+        raise ArgumentError("key_source(4) must return 4 bytes")
+    memcpy(&key, <const char *><bytes>octets, 4)
+    return key
+
+
 @cython.final
 cdef class FrameWriter:
     """Encodes frames and keeps them until they are taken.
@@ -51,14 +61,10 @@ cdef class FrameWriter:
 
     cdef int write(self, uint8_t opcode, bint rsv1, const uint8_t *payload, size_t size) except -1:
         cdef uint32_t key = 0
-        cdef bytes octets
         cdef uint8_t *out
         cdef size_t header
         if self.client:
-            octets = self.key_source(4)
-            if len(octets) != 4:
-                raise ArgumentError("key_source(4) must return 4 bytes")
-            memcpy(&key, <const char *>octets, 4)
+            key = fresh_key(self.key_source)
         growing_reserve(&self.out, False, size + LARGEST_HEADER, 0)
         out = self.out.data + self.out.used
         header = write_header(out, 0x80 | (0x40 if rsv1 else 0) | opcode, self.client, size)

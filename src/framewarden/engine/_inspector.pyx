@@ -43,6 +43,7 @@ import os
 import time
 
 from framewarden.codec._messages import FAULT_RULES, is_close_code
+from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine.plan import close_code_of, decoders_of
 from framewarden.engine.schema import classify
 from framewarden.errors import ArgumentError, ArgumentTypeError, ClosedError
@@ -134,17 +135,21 @@ cdef class Inspector:
     cdef bint reports
     cdef bint busy
     cdef bint close_received
+    cdef bint ended             # nothing more is read: a Close has come, the transport ended or a rule was broken
     cdef bytes close_frame      # ours, until data_to_send() has handed it out
     cdef bint close_sent
     cdef Growing rest           # input that waits for the next call
     cdef size_t rest_begin
 
-    def __init__(self, policy=HARDENED, role="server", *, str route="", str subprotocol=None, deflate=None,
-                 bint deliver=True, str session_id="", str subject="", str address="", clock=time.time,
-                 key_source=os.urandom):
+    def __init__(self, policy=HARDENED, role="server", *, route="", subprotocol=None, deflate=None, deliver=True,
+                 session_id="", subject="", address="", clock=time.time, key_source=os.urandom):
         cdef bint client = checked_role(role)
-        if not isinstance(policy, Policy):
-            raise ArgumentTypeError(f"policy must be a Policy, not {type(policy).__name__}")
+        check_type("policy", policy, Policy)
+        check_type("deflate", deflate, (DeflateParameters, type(None)))
+        check_type("subprotocol", subprotocol, (str, type(None)))
+        check_type("deliver", deliver, bool)
+        for name, value in (("route", route), ("session_id", session_id), ("subject", subject), ("address", address)):
+            check_type(name, value, str)
         if not callable(clock) or not callable(key_source):
             raise ArgumentTypeError("clock and key_source must be callable")
         if self.reader is not None:
@@ -268,11 +273,13 @@ cdef class Inspector:
             self.close_code = int(CloseCode.ABNORMAL_CLOSURE)
         if self.state is not FAILED:
             self.state = CLOSED
-        self.drop_input()
+        self.ended = True
+        if not self.busy:
+            self.stop_reading()
 
     cdef int inspect(self, list events, const uint8_t *data, size_t size) except -1:
         """Steps over the buffer, or over what waits and then the buffer."""
-        if self.state is FAILED or self.state is CLOSED or self.close_received:
+        if self.ended:
             return 0
         self.busy = True
         try:
@@ -298,7 +305,7 @@ cdef class Inspector:
         cdef MessageReader reader = self.reader
         cdef Step step
         cdef Py_ssize_t count = 0
-        while count < EVENTS and self.state is not FAILED:     # a hook may have failed the connection
+        while count < EVENTS and not self.ended:    # a hook may have ended it
             step = reader.next()
             if step == MESSAGE:
                 if not self.deliver:
@@ -342,8 +349,10 @@ cdef class Inspector:
 
     cdef int keep_rest(self, const uint8_t *data, size_t size) except -1:
         """What was not read waits; after a Close or a violation nothing does."""
-        if size == 0 or self.state is FAILED or self.close_received:
-            self.drop_input()
+        if self.ended:
+            self.stop_reading()
+        elif size == 0:
+            self.drop_rest()
         elif self.rest.used:
             self.rest_begin = self.rest.used - size
         else:
@@ -353,9 +362,13 @@ cdef class Inspector:
             self.rest_begin = 0
         return 0
 
-    cdef void drop_input(self) noexcept:
+    cdef void drop_rest(self) noexcept:
         growing_clear(&self.rest)
         self.rest_begin = 0
+
+    cdef int stop_reading(self) except -1:
+        self.drop_rest()
+        return self.reader.abandon()
 
     # ---- Messages
 
@@ -444,7 +457,7 @@ cdef class Inspector:
     cdef int take_close(self) except -1:
         """5.5.1: "the endpoint MUST send a Close frame in response", typically with the code it received."""
         cdef MessageReader reader = self.reader
-        self.close_received = True
+        self.close_received = self.ended = True
         self.close_code = reader.close_code
         self.close_reason = <str>reader.payload
         if self.close_sent:
@@ -483,11 +496,12 @@ cdef class Inspector:
         if self.state is not FAILED and self.state is not CLOSED:
             self.break_rule(rule, detail or RULES[rule].text, self.reader.consumed)
             if not self.busy:
-                self.drop_input()
+                self.stop_reading()
 
     cdef int break_rule(self, str rule, str detail, uint64_t offset) except -1:
         cdef int code = close_code_of(self.policy, rule)
         self.state = FAILED
+        self.ended = True
         self.violation = Violation(rule, code, offset, detail)
         if not self.close_sent:
             self.queue_close(code, rule.encode())
@@ -553,8 +567,7 @@ cdef class Inspector:
         """
         cdef Py_ssize_t size
         cdef bytes encoded
-        if not isinstance(text, str):
-            raise ArgumentTypeError(f"text must be a str, not {type(text).__name__}")
+        check_type("text", text, str)
         self.check_open()
         if PyUnicode_IS_COMPACT_ASCII(text):
             self.send_data(TEXT, text, <uint8_t *>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
@@ -594,8 +607,7 @@ cdef class Inspector:
             ArgumentError: data is longer than 125 bytes.
             ClosedError: our Close has been handed out.
         """
-        if not isinstance(data, bytes):
-            raise ArgumentTypeError(f"data must be bytes, not {type(data).__name__}")
+        check_type("data", data, bytes)
         if len(data) > LARGEST_CONTROL:
             raise ArgumentError(f"a Ping carries at most {LARGEST_CONTROL} bytes, not {len(data)}")
         self.check_open()
@@ -614,10 +626,10 @@ cdef class Inspector:
             ArgumentError: the code must not be sent (RFC 6455 7.4), or the reason is too long or not encodable.
             ClosedError: our Close has been handed out.
         """
-        if code is not None and (not isinstance(code, int) or isinstance(code, bool)):
-            raise ArgumentTypeError(f"code must be an int or None, not {type(code).__name__}")
-        if not isinstance(reason, str):
-            raise ArgumentTypeError(f"reason must be a str, not {type(reason).__name__}")
+        if isinstance(code, bool):
+            raise ArgumentTypeError("code must be int or None, not bool")
+        check_type("code", code, (int, type(None)))
+        check_type("reason", reason, str)
         if code is None and reason:
             raise ArgumentError("a Close without a code has no reason")
         if code is not None and not (0 <= code <= 65535 and is_close_code(code)):
@@ -678,6 +690,14 @@ cdef const uint8_t *address_of(object payload) except NULL:
     if type(payload) is Scratch:
         return (<Scratch>payload).data
     return <uint8_t *>PyBytes_AS_STRING(<bytes>payload)
+
+
+cdef int check_type(str name, object value, object kind) except -1:
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        names = " or ".join(["None" if one is type(None) else one.__name__ for one in kinds])
+        raise ArgumentTypeError(f"{name} must be {names}, not {type(value).__name__}")
+    return 0
 
 
 cdef bint checked_role(role) except -1:
