@@ -28,8 +28,8 @@ class SecurityEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rule: id of the rule (:data:`framewarden.RULES`).
-        action: "fail" (the connection was failed), "refuse" (it was never accepted), "report" (the message was delivered
-            all the same, because the policy's mode is "report").
+        action: "fail" (the connection was failed), "refuse" (it was never accepted), "report" (the message was
+            delivered all the same, because the policy's mode is "report").
         session_id: which connection, "" where nobody gave it a name.
         subject: who, "" as long as the peer is not authenticated.
         address: where from, "" when unknown.
@@ -209,9 +209,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name, kind in (("limits", Limits), ("server", Server)):
             if not isinstance(getattr(self, name), kind):
                 raise PolicyError(f"policy.{name} must be a {kind.__name__}")
-        for name, kind in (("schema", Schema), ("deflate", Deflate)):
-            if not isinstance(getattr(self, name), kind | None):
-                raise PolicyError(f"policy.{name} must be a {kind.__name__} or None")
+        if not isinstance(self.schema, Schema | None):
+            raise PolicyError("policy.schema must be a Schema or None")
+        if not isinstance(self.deflate, Deflate | None):
+            raise PolicyError("policy.deflate must be a Deflate or None")
         if self.mode not in ("enforce", "report"):
             raise PolicyError(f"policy.mode must be 'enforce' or 'report', not {self.mode!r}")
         if self.close_codes not in ("framewarden", "rfc"):
@@ -229,7 +230,7 @@ def load_policy(path: str | Path) -> Policy:
         PolicyError: the file cannot be read, is not TOML, has an unknown key or a value that no room could use.
     """
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             text = file.read(LARGEST_POLICY_FILE + 1)
     except OSError as error:
         raise PolicyError(f"{path}: {error.strerror}") from None
@@ -247,7 +248,7 @@ def parse_policy(text: bytes, name: str = "policy") -> Policy:
     except PolicyError as error:
         raise PolicyError(f"{name}: {error}") from None
     except (ValueError, RecursionError) as error:
-        raise PolicyError(f"{name}: {error or 'nested too deeply'}") from None
+        raise PolicyError(f"{name}: {str(error) or 'nested too deeply'}") from None
 
 
 def _keep(kind: type, value: Any) -> Any:

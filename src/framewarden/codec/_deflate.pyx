@@ -22,9 +22,9 @@ cdef uint64_t WORK_PER_BYTE = 8             # compressed bytes that one inflated
 cdef uint64_t RESTART_COST = 1024           # compressed bytes that starting a new stream counts as
 
 cdef const char *TAIL = b"\x00\x00\xff\xff\x03\x00"
-# RFC 7692 7.2.1: the first four octets, an empty stored block, are what the sender took off the end of a message and the
-# receiver puts back. Behind them an empty last block (RFC 1951 3.2.6), which ends the stream, unless the message was cut
-# inside a block: then it is taken for data. Only for streams that end with the message.
+# RFC 7692 7.2.1: the first four octets, an empty stored block, are what the sender took off the end of a message and
+# the receiver puts back. Behind them an empty last block (RFC 1951 3.2.6), which ends the stream, unless the message
+# was cut inside a block: then it is taken for data. Only for streams that end with the message.
 cdef size_t TAIL_TAKEOVER = 4
 cdef size_t TAIL_ALONE = 6
 
@@ -38,16 +38,16 @@ cdef class Inflater:
 
     Args:
         window_bits: 2**n bytes of window, 8 to 15.
-        takeover: a message may refer to those before it (RFC 7692 7.1.1). The window, about 40 KiB, is made at the first
-            compressed message and then kept. Without takeover each message has a stream of its own, nothing is kept,
-            and a message that ends inside a block is found.
+        takeover: a message may refer to those before it (RFC 7692 7.1.1). The window, about 40 KiB, is made at the
+            first compressed message and then kept. Without takeover each message has a stream of its own, nothing is
+            kept, and a message that ends inside a block is found.
         max_bytes: what a message may become, in bytes.
         max_ratio: how many times its wire size it may become, above 64 KiB.
     """
 
     def __cinit__(self, int window_bits, bint takeover, uint64_t max_bytes, uint64_t max_ratio):
-        # A stream that is dropped with its message costs no memory, so it has the largest window. One that stays has the
-        # window that was agreed upon, but not less than 9: an encoder that was told 8 uses 9, zlib cannot do less.
+        # A stream that is dropped with its message costs no memory, so it has the largest window. One that stays has
+        # what was agreed upon, but not less than 9: an encoder that was told 8 uses 9, zlib cannot do less.
         self.window_bits = max(window_bits, 9) if takeover else 15
         self.takeover = takeover
         self.max_bytes = max_bytes
@@ -84,7 +84,8 @@ cdef class Inflater:
         return 0
 
     cdef Inflated inflate(self, object piece) except INFLATED_ERROR:
-        """All that comes out of one piece. A final block ends the stream (RFC 7692 7.2.3.4); a new one goes on behind."""
+        """All that comes out of one piece. A final block ends the stream (RFC 7692 7.2.3.4), a new one goes on behind
+        it; that it does not know the window of the one before is the one thing of the RFC that zlib cannot do."""
         cdef Inflated result
         cdef Py_ssize_t size
         cdef uint64_t wanted

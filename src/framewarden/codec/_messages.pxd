@@ -9,8 +9,8 @@ from framewarden.kernels._kernels cimport fw_utf8
 
 
 cdef enum Step:
-    STEP_ERROR = -1 # a Python exception is set
-    NEED_DATA = 0   # the buffer is used up
+    STEP_ERROR = -1     # a Python exception is set
+    NEED_DATA = 0       # the buffer is used up
     MESSAGE         # payload and the message_* fields describe a message
     PING            # payload: bytes
     PONG            # payload: bytes

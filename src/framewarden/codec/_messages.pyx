@@ -12,7 +12,7 @@ on how the stream was cut. Functions return a Fault, not an exception: one hosti
 """
 
 cimport cython
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -20,7 +20,6 @@ from cpython.object cimport PyObject
 
 from framewarden.codec._deflate cimport (
     INFLATED_GARBAGE,
-    INFLATED_OK,
     INFLATED_RATIO,
     INFLATED_TOO_BIG,
     INFLATED_WORK,
@@ -32,7 +31,6 @@ from framewarden.codec._payload cimport (
     NOTHING,
     SCRATCH,
     STR,
-    Kind,
     Scratch,
     borrow_scratch,
     give_back,
@@ -198,9 +196,9 @@ cdef Step fail(MessageReader reader, Fault fault, uint64_t offset) noexcept:
 
 
 cdef inline bint begins_usual(MessageReader reader) noexcept:
-    """Whether the buffer goes on with what nearly all frames are: a whole message in one frame, plain, below 64 KiB, all
-    of it in the buffer, with a header that no rule can find fault with. Then the header has been read; else nothing has,
-    and read_header() judges it rule by rule. This is a third of the instructions."""
+    """Whether the buffer goes on with what nearly all frames are: a whole message in one frame, plain, below 64 KiB,
+    all of it in the buffer, with a header that no rule can find fault with. Then the header has been read; else nothing
+    has, and read_header() judges it rule by rule. This is a third of the instructions."""
     cdef const uint8_t *head = reader.cursor
     cdef size_t available = <size_t>(reader.end - head)
     cdef size_t size, header

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Where payload bytes go: straight into the object that the user keeps, or into a scratch that a decoder reads at once."""
+"""Where payload bytes go: into the object that the user keeps, or into a scratch that a decoder reads at once."""
 
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # cython: auto_pickle=False
-"""Where payload bytes go: straight into the object that the user keeps, or into a scratch that a decoder reads at once."""
+"""Where payload bytes go: into the object that the user keeps, or into a scratch that a decoder reads at once."""
 
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo

@@ -26,8 +26,8 @@ cdef class Message:
         data: the schema's type; without a schema ``str`` for Text and ``bytes`` for Binary.
         wire_bytes: payload of its frames, in bytes, as it was on the wire.
         inflated_bytes: payload in bytes after decompression; the same number if it was not compressed.
-        would_refuse: None, or in the mode "report" the Violation for which the message would have been refused; ``data``
-            is ``str`` or ``bytes`` then.
+        would_refuse: None, or in the mode "report" the Violation for which the message would have been refused;
+            ``data`` is ``str`` or ``bytes`` then.
     """
 
     __match_args__ = ("data",)
@@ -100,7 +100,9 @@ cdef class Close:
         return f"<Close {self.code}>"
 
 
-cdef Message new_message(uint8_t opcode, object data, uint64_t wire_bytes, uint64_t inflated_bytes, object would_refuse):
+cdef Message new_message(
+    uint8_t opcode, object data, uint64_t wire_bytes, uint64_t inflated_bytes, object would_refuse
+):
     cdef Message event = Message.__new__(Message)
     event.code = opcode
     event.data = data

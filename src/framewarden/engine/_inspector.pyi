@@ -1,49 +1,18 @@
-"""The public face of the Inspector; docstrings live in the .pyx."""
-
 from collections.abc import Callable
-from typing import Any, final
+from typing import Final, final
 
 from framewarden.codec.extensions import DeflateParameters
+from framewarden.engine._events import Close, Message, Ping, Pong
 from framewarden.policy import Policy
-from framewarden.rfc6455 import Opcode, Role, State
+from framewarden.rfc6455 import Role, State
 from framewarden.rules import Violation
 
-MAX_EVENTS: int
-
-@final
-class Message:
-    @property
-    def opcode(self) -> Opcode: ...
-    @property
-    def data(self) -> Any: ...
-    @property
-    def wire_bytes(self) -> int: ...
-    @property
-    def inflated_bytes(self) -> int: ...
-    @property
-    def would_refuse(self) -> Violation | None: ...
-
-@final
-class Ping:
-    @property
-    def data(self) -> bytes: ...
-
-@final
-class Pong:
-    @property
-    def data(self) -> bytes: ...
-
-@final
-class Close:
-    @property
-    def code(self) -> int: ...
-    @property
-    def reason(self) -> str: ...
-
-Event = Message | Ping | Pong | Close
+MAX_EVENTS: Final = 1024
+REPORTED: frozenset[str]
 
 @final
 class Inspector:
+    subject: str
     def __init__(
         self,
         policy: Policy = ...,
@@ -74,10 +43,14 @@ class Inspector:
     @property
     def bytes_held(self) -> int: ...
     @property
+    def session_id(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
     def role(self) -> Role: ...
     @property
     def policy(self) -> Policy: ...
-    def receive_data(self, data: bytes | bytearray | memoryview) -> list[Event]: ...
+    def receive_data(self, data: bytes | bytearray | memoryview) -> list[Message | Ping | Pong | Close]: ...
     def receive_eof(self) -> None: ...
     def data_to_send(self) -> bytes: ...
     def send_text(self, text: str) -> None: ...

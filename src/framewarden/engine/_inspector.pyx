@@ -4,7 +4,7 @@
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uint8_t, uint64_t
@@ -25,10 +25,8 @@ from framewarden.codec._messages cimport (
     Step,
 )
 from framewarden.codec._payload cimport (
-    BYTES,
     NOTHING,
     SCRATCH,
-    STR,
     Growing,
     Scratch,
     give_back,
@@ -36,7 +34,7 @@ from framewarden.codec._payload cimport (
     growing_reserve,
 )
 from framewarden.codec._writer cimport FrameWriter
-from framewarden.engine._events cimport Message, new_close, new_message, new_ping, new_pong
+from framewarden.engine._events cimport new_close, new_message, new_ping, new_pong
 from framewarden.engine._scan cimport json_exceeds, json_repeats, msgpack_exceeds
 
 import os
@@ -394,8 +392,8 @@ cdef class Inspector:
         return accepted
 
     cdef bint decode_message(self, list events, object payload) except -1:
-        """Decode a message that has a schema. payload is a Scratch, or bytes (a message that came in pieces), or, if its
-        opcode has no decoder, str or bytes."""
+        """Decode a message that has a schema. payload is a Scratch, or bytes (a message that came in pieces), or, if
+        its opcode has no decoder, str or bytes."""
         cdef MessageReader reader = self.reader
         cdef bint text = reader.step_opcode == TEXT
         cdef PyObject *decode = <PyObject *>(self.decode_text if text else self.decode_binary)
@@ -565,7 +563,6 @@ cdef class Inspector:
             ArgumentError: text has half of a surrogate pair, which UTF-8 cannot carry.
             ClosedError: our Close has been handed out.
         """
-        cdef Py_ssize_t size
         cdef bytes encoded
         check_type("text", text, str)
         self.check_open()

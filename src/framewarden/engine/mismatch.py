@@ -48,11 +48,14 @@ def _narrow(value: Any, kind: Any) -> Any:
     if len(members) == 1:
         return _narrow(value, members[0])
     for member in members:
-        config = getattr(member, "__struct_config__", None)
-        if config is not None and isinstance(value, dict) and config.tag_field is not None:
-            if value.get(config.tag_field) == config.tag:
-                return member
+        if isinstance(value, dict) and _has_tag_of(value, member):
+            return member
     return kind
+
+
+def _has_tag_of(value: dict[Any, Any], kind: Any) -> bool:
+    config = getattr(kind, "__struct_config__", None)
+    return config is not None and config.tag_field is not None and value.get(config.tag_field) == config.tag
 
 
 def _locate_in_struct(value: Any, kind: type[msgspec.Struct], path: str, depth: int) -> tuple[str, str]:
@@ -91,7 +94,7 @@ def _fits(value: Any, kind: Any) -> bool:
         msgspec.convert(value, kind)
     except (msgspec.ValidationError, RecursionError):
         return False
-    except Exception:  # a type that needs the schema's hook, or a hook of the type's own: it is not what is looked for
+    except Exception:  # noqa: BLE001 - a type that needs the schema's hook, or a hook of the type's own: it is not what is looked for
         return True
     return True
 

@@ -74,8 +74,11 @@ def classify(error: BaseException, payload: bytes, decoders: Decoders, text: boo
 
 
 def raised_by_hook(error: BaseException) -> bool:
-    """A hook's ValueError is a refusal, and msgspec makes a ValidationError of it; everything else is the hook's own
-    failure. msgspec wraps a TypeError too, and an error of its own has no Python frame in its traceback."""
+    """Whether a hook of the user's failed, rather than the message.
+
+    A hook's ValueError is a refusal, and msgspec makes a ValidationError of it; everything else is the hook's own
+    failure. msgspec wraps a TypeError too, and an error of its own has no Python frame in its traceback.
+    """
     if error.__cause__ is not None:
         return not isinstance(error.__cause__, ValueError)
     return isinstance(error, RecursionError | UnicodeError) and came_from_python(error.__traceback__)
@@ -106,8 +109,10 @@ def _refuse_constant(name: str) -> None:
 
 
 def malformed(payload: bytes) -> tuple[str, str]:
-    """Ask another parser what is wrong with a text that msgspec does not take for JSON: Python's own reads NaN and half
-    surrogate pairs, and says where it stops."""
+    """Ask another parser what is wrong with a text that msgspec does not take for JSON.
+
+    Python's own reads NaN and half surrogate pairs, and says where it stops.
+    """
     try:
         loads(payload, parse_constant=_refuse_constant)
     except _NotANumber:

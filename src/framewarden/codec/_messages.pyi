@@ -1,0 +1,3 @@
+FAULT_RULES: tuple[str, ...]
+
+def is_close_code(code: int) -> bool: ...

@@ -1,0 +1,9 @@
+def encode_frame(
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    key: bytes | None = None,
+    length_bytes: int | None = None,
+) -> bytes: ...
