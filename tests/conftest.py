@@ -1,0 +1,86 @@
+"""What all rooms share: components that a machine may lack, Hypothesis profiles, the kernel named in the header."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from framewarden import kernels
+
+
+@dataclass(frozen=True)
+class Component:
+    """Something outside Python that a test needs."""
+
+    command: tuple[str, ...]
+    """Exits with 0 where the component works; finding its name is not enough, a shim may stand there."""
+    install: str
+    """How it is had on Debian, in one line."""
+
+
+COMPONENTS = {
+    "aarch64": Component(
+        ("sh", "-c", "qemu-aarch64 --version && aarch64-linux-gnu-gcc --version"),
+        "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user",
+    ),
+    "chromium": Component(("chromium", "--version"), "apt-get install chromium"),
+    "clang": Component(("clang", "--version"), "apt-get install clang"),
+    "gcc": Component(("gcc", "--version"), "apt-get install gcc libc6-dev"),
+    "node": Component(("node", "--version"), "apt-get install nodejs"),
+    "openssl": Component(("openssl", "version"), "apt-get install openssl"),
+    "python2.7": Component(("python2.7", "--version"), "apt-get install python2.7 (Debian 11 and older)"),
+    "redis": Component(("redis-server", "--version"), "apt-get install redis-server"),
+    "valgrind": Component(("valgrind", "--version"), "apt-get install valgrind"),
+}
+
+_found: dict[str, bool] = {}
+
+
+def present(name: str) -> bool:
+    """Whether the component is on this machine and runs."""
+    if name not in _found:
+        command = COMPONENTS[name].command
+        _found[name] = (
+            shutil.which(command[0]) is not None
+            and subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+        )
+    return _found[name]
+
+
+def require(name: str) -> None:
+    """Skip the test by the component's name where it is missing; fail it under FRAMEWARDEN_REQUIRE_ALL=1."""
+    if present(name):
+        return
+    reason = f"{name} is missing: {COMPONENTS[name].install}"
+    if os.environ.get("FRAMEWARDEN_REQUIRE_ALL", "0") not in ("", "0"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def requires():
+    """Give a test the function that skips it by the name of a missing component."""
+    return require
+
+
+def pytest_runtest_setup(item):
+    for mark in item.iter_markers("requires"):
+        for name in mark.args:
+            require(name)
+
+
+# `--hypothesis-profile=long` for a night; the default keeps a whole run of the suite short. In CI the examples are the
+# same in every run: what a change must pass does not depend on luck.
+hypothesis.settings.register_profile("short", max_examples=100, deadline=None)
+hypothesis.settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("long", max_examples=20_000, deadline=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "short")
+
+
+def pytest_report_header():
+    names = ", ".join(kernels.available())
+    return f"framewarden: {Path(kernels.__file__).parent.parent}, kernel {kernels.active()} of {names}"

@@ -1,0 +1,127 @@
+"""What the documents say is so."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from docs import tables
+from framewarden.policy import Access, Deflate, Limits, Policy, Schema
+from framewarden.rules import RULES
+from tests.meta.imports import PACKAGE, ROOMS, ROOT
+
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")]
+)
+
+
+@pytest.mark.parametrize("page", tables.PAGES)
+def test_written_pages_are_up_to_date(page: str):
+    assert (ROOT / "docs" / page).read_text() == tables.PAGES[page](), "run: make docs"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_is_documented(rule: str):
+    assert f"| `{rule}` |" in (ROOT / "docs" / "rules.md").read_text()
+
+
+@pytest.mark.parametrize("struct", [Policy, Limits, Deflate, Schema, Access], ids=lambda struct: struct.__name__)
+def test_every_field_of_the_policy_is_documented(struct: type[msgspec.Struct]):
+    page = (ROOT / "docs" / "policy.md").read_text()
+    section = page.partition(f"\n## {struct.__name__}\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(struct.__struct_fields__)
+    assert tables.attributes(struct).keys() == set(struct.__struct_fields__)
+
+
+def test_every_rule_that_a_field_names_is_registered():
+    page = (ROOT / "docs" / "policy.md").read_text()
+    named = re.findall(r"`([a-z0-9-]+)`(?:, | \|$)", "\n".join(line.rpartition(" | ")[2] for line in page.splitlines()))
+    assert set(named) <= set(RULES)
+
+
+def test_every_numeric_field_has_a_unit():
+    for struct in (Limits, Deflate):
+        for field in msgspec.structs.fields(struct):
+            if type(field.default) in (int, float) and field.name != "level":
+                assert tables.unit(field.name, field.default), field.name
+
+
+def test_the_architecture_page_has_every_room():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for room in ROOMS:
+        assert ((PACKAGE / room / "__init__.py").exists()) == (f"`{room}/`" in text), room
+
+
+def test_the_picture_of_the_rooms_is_the_contract():
+    picture = next(
+        line for line in (ROOT / "docs" / "architecture.md").read_text().splitlines() if line.startswith("ext/")
+    )
+    built = [room for room in reversed(ROOMS) if (PACKAGE / room / "__init__.py").exists()]
+    assert picture.split(" ─> ") == ["ext/kernels", *built]
+
+
+# --- Links and commands ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path):
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text()):
+        assert target.startswith(("https://", "mailto:")) or (document.parent / target).exists(), target
+
+
+def commands(text: str) -> list[str]:
+    """The commands of ```console blocks: the lines after a prompt, or every line where there is no prompt."""
+    lines = []
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        every = block.splitlines()
+        prompted = [line[2:] for line in every if line.startswith("$ ")]
+        lines += prompted or [line for line in every if line.strip() and not line.startswith("#")]
+    return lines
+
+
+def runnable(text: str) -> list[str]:
+    """The commands of the ```console blocks that a line `<!-- runnable -->` stands before."""
+    blocks = re.findall(r"<!-- runnable -->\n\n?(```console\n.*?^```)", text, re.DOTALL | re.MULTILINE)
+    return commands("\n".join(blocks))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_make_targets_exist(document: Path):
+    text = document.read_text()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in commands(text):
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["make"]:
+            assert {word for word in words[1:] if "=" not in word and word[0] != "-"} <= targets, line
+    for target in re.findall(r"`make ([a-z-]+)", text):
+        assert target in targets, target
+
+
+RUNNABLE = [(path.name, line) for path in DOCUMENTS for line in runnable(path.read_text())]
+
+
+@pytest.mark.parametrize(("document", "line"), RUNNABLE)
+def test_runnable_commands_run(document: str, line: str):
+    assert line.startswith(("framewarden ", "python ")), "only commands of ours are run"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    result = subprocess.run(
+        ["sh", "-c", line],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_extraction_of_commands():
+    text = "```console\n$ make test\n12 passed\n```\n<!-- runnable -->\n```console\nframewarden --help\n```\n"
+    assert commands(text) == ["make test", "framewarden --help"]
+    assert runnable(text) == ["framewarden --help"]
