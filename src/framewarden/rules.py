@@ -81,7 +81,7 @@ _TABLE = (
     _frame("inflate-work", "policy", 4413, "attack", "a compressed message costs work and yields nothing"),
     _frame("out-of-memory", "RFC 6455 7.4.1", 1011, "limit", "memory for a payload could not be had"),
     # Messages, judged by the schema.
-    _frame("decode-nodes", "policy", 4413, "attack", "a message has more values than max_decode_nodes"),
+    _frame("decode-nodes", "policy", 4413, "attack", "a message has more values and names than max_decode_nodes"),
     _frame("schema-opcode", "RFC 6455 7.4.1", 1003, "error", "the schema has no type for this opcode"),
     _frame("schema-malformed", "RFC 8259, MessagePack", 4422, "error", "a message is not JSON, or not MessagePack"),
     _frame("schema-mismatch", "policy", 4422, "error", "a message is not of the schema's type"),
