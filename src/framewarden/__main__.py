@@ -1,0 +1,7 @@
+"""``python -m framewarden``."""
+
+import sys
+
+from framewarden.apps.cli import main
+
+sys.exit(main())

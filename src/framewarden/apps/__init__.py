@@ -1,0 +1,1 @@
+"""What a person starts. Imports every other room; nothing imports it."""

@@ -1,0 +1,113 @@
+"""The command line. Errors are one line on standard error and exit code 2."""
+
+import importlib.metadata
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from framewarden import kernels
+from framewarden.apps.server import run
+from framewarden.errors import FramewardenError
+from framewarden.rules import RULES
+from framewarden.transports import Server
+
+__all__ = ["app", "main"]
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+# What typer raises for a wrong command line. Its base class has had several homes: click, then typer's copy of it.
+WrongUsage: type[Exception] = typer.BadParameter.__mro__[-4]
+
+app = typer.Typer(
+    name="framewarden",
+    help="Inspects every WebSocket frame before an application sees it.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"framewarden {importlib.metadata.version('framewarden')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Inspects every WebSocket frame before an application sees it."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command("serve")
+def serve_command(
+    host: Annotated[str, typer.Option(help="Name or IP address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0: a free one.")] = 8765,
+    policy: Annotated[Path | None, typer.Option(metavar="FILE", help="Policy in TOML.")] = None,
+    handler: Annotated[
+        str | None, typer.Option(metavar="MODULE:CLASS", help="A framewarden.Handler; without it: echo.")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain in PEM: TLS.")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, if not in the same file.")] = None,
+) -> None:
+    """Serve until interrupted."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def tell(server: Server) -> None:
+        typer.echo(f"framewarden listens on {server.url}")
+
+    run(host, port, policy_file=policy, handler=handler, certificate=certificate, key=key, on_start=tell)
+
+
+@app.command("rules")
+def rules_command() -> None:
+    """Print every rule: what breaks it, and what the peer is told."""
+    table = Table("rule", "answer", "source", "severity", "what breaks it")
+    for rule in RULES.values():
+        answer = f"close {rule.close_code}" if rule.status is None else f"HTTP {rule.status}"
+        table.add_row(rule.id, answer, rule.source, rule.severity, rule.text)
+    _console().print(table)
+
+
+@app.command("kernels")
+def kernels_command() -> None:
+    """Print the kernels that this machine can run; FRAMEWARDEN_KERNEL=name forces one."""
+    active = kernels.active()
+    for name in kernels.available():
+        typer.echo(f"{name}{'  (active)' if name == active else ''}")
+
+
+def _console() -> Console:
+    """A terminal has its own width; in a file or a pipe no line is folded."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
+def main() -> int:
+    """Run the command line. Returns the exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except (WrongUsage, FramewardenError, OSError) as error:
+        message = error.format_message() if isinstance(error, typer.BadParameter) else str(error)
+        return _fail(message)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str) -> int:
+    line = " ".join(message.split())
+    print(f"framewarden: {line}", file=sys.stderr)
+    return USAGE_ERROR

@@ -1,0 +1,9 @@
+"""A connected peer, as the application sees it, and the application, as the server sees it.
+
+Imports admission, engine and what is left of them; knows nothing of sockets.
+"""
+
+from framewarden.session.handler import Echo, Handler
+from framewarden.session.session import Peer, Session
+
+__all__ = ["Echo", "Handler", "Peer", "Session"]

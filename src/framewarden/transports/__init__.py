@@ -1,0 +1,10 @@
+"""How bytes get in and out: sockets, event loop, carrier. The only room that imports picows, aiofastnet and uvloop.
+
+One file a thing: ``acceptor`` takes sockets in, ``upgrade`` runs the opening handshake on one of them,
+``picows_carrier`` carries it from then on, ``connection`` moves bytes between carrier, Inspector and handler,
+``ending`` closes, ``wheel`` keeps the time, ``server`` puts them together.
+"""
+
+from framewarden.transports.server import Server, serve
+
+__all__ = ["Server", "serve"]

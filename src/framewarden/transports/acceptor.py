@@ -1,0 +1,177 @@
+"""Listening sockets, and taking connections from them.
+
+We accept ourselves, so that the deadline of the handshake and the count of connections begin at accept, before TLS, and
+so that running out of file descriptors is a pause and one line in the log instead of a storm (DESIGN.md 6.1).
+"""
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import ssl
+
+from framewarden.admission import format_host
+from framewarden.transports.context import Context
+from framewarden.transports.tls import PeerErrorsAside, connect_tls
+from framewarden.transports.upgrade import AdmissionProtocol, Upgrade
+
+__all__ = ["Acceptor", "connection_limit", "listen"]
+
+_log = logging.getLogger("framewarden.server")
+
+ACCEPTS_A_TURN = 64
+"""Connections taken in before the event loop does something else."""
+PAUSE_SECONDS = 0.1
+"""How long nothing is accepted when the process is out of file descriptors."""
+LOG_SECONDS = 10.0
+"""At most one line about that in this time."""
+RESERVED_FILES = 256
+"""Of the limit of open files, what is not for connections."""
+TURNED_AWAY_AT_ONCE = 64
+"""Connections beyond the limit that are told so with a 503 at a time; those beyond are closed without a word."""
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def connection_limit(configured: int | None) -> int:
+    """``limits.max_connections``, by default the limit of open files less 256."""
+    if configured is not None:
+        return configured
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY:
+        return 1 << 30
+    return max(files - RESERVED_FILES, files // 2, 1)
+
+
+def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
+    """Open a listening socket on every address that ``host`` stands for, all on the same port.
+
+    Raises:
+        OSError: the name is unknown, or no address can be bound.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:
+        raise OSError(errno.EINVAL, f"{host} is not a host name") from None
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                chosen = sockets[0].getsockname()[1] if sockets else port
+                sock.bind((address[0], chosen, *address[2:]))
+                sock.listen(backlog)
+                sock.setblocking(False)
+            except OSError as error:
+                sock.close()
+                # A machine without IPv6 still has a "localhost" with an IPv6 address.
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) or len(found) == 1:
+                    raise
+                continue
+            sockets.append(sock)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    if not sockets:
+        raise OSError(errno.EADDRNOTAVAIL, f"no address of {host} can be listened on")
+    return sockets
+
+
+class Acceptor:
+    """Takes connections from listening sockets and starts the opening handshake on each.
+
+    Args:
+        context: the server's.
+        sockets: listening, not blocking.
+        upgrade: given to every AdmissionProtocol.
+        tls: None: plain TCP.
+    """
+
+    def __init__(
+        self, context: Context, sockets: list[socket.socket], upgrade: Upgrade, tls: ssl.SSLContext | None
+    ) -> None:
+        self._context = context
+        self._sockets = sockets
+        self._upgrade = upgrade
+        self._tls = tls
+        self._tls_loop = PeerErrorsAside(context.loop)
+        self._limit = connection_limit(context.policy.limits.max_connections)
+        self._paused: asyncio.TimerHandle | None = None
+        self._logged = float("-inf")
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._paused = None
+        for sock in self._sockets:
+            self._context.loop.add_reader(sock.fileno(), self._accept, sock)
+
+    def _stop_reading(self) -> None:
+        for sock in self._sockets:
+            self._context.loop.remove_reader(sock.fileno())
+
+    def close(self) -> None:
+        """Accept nothing more and close the listening sockets."""
+        if self._paused is not None:
+            self._paused.cancel()
+        self._stop_reading()
+        for sock in self._sockets:
+            sock.close()
+        self._sockets = []
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue  # it went away before we took it
+            except OSError as error:
+                if error.errno not in OUT_OF_FILES:
+                    raise
+                self._pause(error)
+                return
+            sock.setblocking(False)
+            self._take(sock, format_host(address[0], address[1]))
+
+    def _pause(self, error: OSError) -> None:
+        """Out of file descriptors: the listening socket stays readable, so looking again at once would only spin."""
+        self._stop_reading()
+        now = self._context.loop.time()
+        if now - self._logged >= LOG_SECONDS:
+            self._logged = now
+            _log.error("cannot accept: %s; trying again every %g s", error.strerror, PAUSE_SECONDS)
+        self._paused = self._context.loop.call_later(PAUSE_SECONDS, self.start)
+
+    def _take(self, sock: socket.socket, address: str) -> None:
+        refused = None
+        beyond = len(self._context.members) - self._limit
+        if beyond >= 0:
+            refused = "too-many-connections"
+            if self._tls is not None or beyond >= TURNED_AWAY_AT_ONCE:
+                self._context.refused(refused, address)
+                sock.close()
+                return
+        protocol = AdmissionProtocol(self._context, sock, address, self._upgrade, refused)
+        self._context.add(protocol)
+        protocol.connecting = self._context.keep(self._context.loop.create_task(self._connect(protocol, sock)))
+
+    async def _connect(self, protocol: AdmissionProtocol, sock: socket.socket) -> None:
+        """Give ``protocol`` its transport. A peer that cannot do TLS, or goes away, is nothing to shout about."""
+        try:
+            if self._tls is None:
+                await self._context.loop.connect_accepted_socket(lambda: protocol, sock)
+            else:
+                # The deadline of the handshake runs from accept, in the wheel; aiofastnet's must not come before it.
+                seconds = 2 * self._context.policy.limits.handshake_seconds
+                await connect_tls(self._tls_loop, lambda: protocol, sock, self._tls, seconds)
+        except (OSError, asyncio.CancelledError) as error:
+            _log.debug("%s did not get connected: %s", protocol.address, type(error).__name__)
+            protocol.connection_lost(None)
+            sock.close()
+        finally:
+            protocol.connecting = None
