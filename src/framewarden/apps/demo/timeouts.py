@@ -1,0 +1,39 @@
+"""Attacks with time: the server "impatient" waits less than a second for anything."""
+
+import time
+
+from framewarden.apps.demo.attack import Attack, masked, text
+from framewarden.apps.demo.wire import Wire, head
+
+__all__ = ["TIMEOUTS"]
+
+PING = 0x9
+
+
+def ignore_the_ping(wire: Wire) -> None:
+    """Be silent until a Ping comes, and then talk on as if it had not come."""
+    while wire.read_frame()[0] != PING:
+        pass
+    for _ in range(5):
+        wire.send(text('{"type":"say","room":"nowhere","text":"ping?"}') + masked(0xA, b"not what was asked for"))
+        time.sleep(0.08)
+
+
+TIMEOUTS = (
+    Attack(rule="idle-timeout", sent="nothing", data=b"", against="impatient", slow=True),
+    Attack(
+        rule="pong-timeout",
+        sent="messages and wrong Pongs, but no answer to the Ping",
+        data=ignore_the_ping,
+        against="impatient",
+        slow=True,
+    ),
+    Attack(
+        rule="overloaded",
+        sent="5 slow queries where 2 may wait",
+        data=text('{"type":"search","words":"a"}') * 5,
+        against="impatient",
+        slow=True,
+    ),
+    Attack(rule="handshake-timeout", sent="half a request", data=head()[:40], against="impatient", slow=True),
+)
