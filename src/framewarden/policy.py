@@ -15,7 +15,7 @@ import msgspec
 
 from framewarden.errors import PolicyError
 
-__all__ = ["Deflate", "Limits", "Policy", "Schema", "SecurityEvent", "Server", "load_policy"]
+__all__ = ["Access", "Deflate", "Limits", "Policy", "Schema", "SecurityEvent", "load_policy"]
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -57,7 +57,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_fragments: frames of one message [too-many-fragments].
         max_control_run: control frames in a row, with no data between them and within one second [control-flood].
         max_empty_run: empty non-final data frames in a row [empty-fragments].
-        max_decode_nodes: values in one message that a schema decodes [decode-nodes].
+        max_decode_nodes: values, and names of objects, in one message that a schema decodes [decode-nodes].
         handshake_seconds: from accept to the 101 [handshake-timeout].
         idle_seconds: without any byte from the peer [idle-timeout].
         ping_seconds: without any byte from the peer until we send a Ping.
@@ -156,7 +156,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dec_hook: Callable[[type, Any], Any] | None = None
 
 
-class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may connect to a server.
 
     Attributes:
@@ -189,7 +189,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         limits: bounds on what one peer may cost.
         schema: the types that messages must have; None: ``str`` and ``bytes`` are delivered.
         deflate: compression; None: not negotiated.
-        server: who may connect.
+        access: who may connect.
         mode: "enforce", or "report": a message that fails its schema is delivered as ``str`` or ``bytes`` with
             ``event.would_refuse``. The protocol, sizes and the budget are always enforced.
         close_codes: "framewarden" sends our policy codes (4401 to 4429), "rfc" sends 1008 for each of them.
@@ -200,13 +200,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limits: Limits = Limits()
     schema: Schema | None = None
     deflate: Deflate | None = None
-    server: Server = Server()
+    access: Access = Access()
     mode: Literal["enforce", "report"] = "enforce"
     close_codes: Literal["framewarden", "rfc"] = "framewarden"
     on_event: Callable[[SecurityEvent], None] | None = None
 
     def __post_init__(self) -> None:
-        for name, kind in (("limits", Limits), ("server", Server)):
+        for name, kind in (("limits", Limits), ("access", Access)):
             if not isinstance(getattr(self, name), kind):
                 raise PolicyError(f"policy.{name} must be a {kind.__name__}")
         if not isinstance(self.schema, Schema | None):

@@ -34,6 +34,7 @@ cdef class Inflater:
 
     # Its own steps.
     cdef int put_tail(self, Scratch piece) except -1
+    cdef bint ends_whole(self) except -1
     cdef Inflated inflate(self, object piece) except INFLATED_ERROR
     cdef Inflated judge(self) noexcept
 

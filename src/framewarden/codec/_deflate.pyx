@@ -21,12 +21,12 @@ cdef uint64_t WORK_FREE = 16 * 1024         # compressed bytes that may yield no
 cdef uint64_t WORK_PER_BYTE = 8             # compressed bytes that one inflated byte may cost, beyond those
 cdef uint64_t RESTART_COST = 1024           # compressed bytes that starting a new stream counts as
 
-cdef const char *TAIL = b"\x00\x00\xff\xff\x03\x00"
-# RFC 7692 7.2.1: the first four octets, an empty stored block, are what the sender took off the end of a message and
-# the receiver puts back. Behind them an empty last block (RFC 1951 3.2.6), which ends the stream, unless the message
-# was cut inside a block: then it is taken for data. Only for streams that end with the message.
-cdef size_t TAIL_TAKEOVER = 4
-cdef size_t TAIL_ALONE = 6
+cdef const char *TAIL = b"\x00\x00\xff\xff"
+# RFC 7692 7.2.1: an empty stored block, which the sender took off the end of a message and the receiver puts back.
+cdef size_t TAIL_SIZE = 4
+cdef bytes FINAL_BLOCK = b"\x03\x00"
+# RFC 1951 3.2.6: an empty last block. Fed behind the tail it ends the stream, unless the message was cut inside a block:
+# then it is taken for data, or is an error. Only for streams that end with the message.
 
 cdef dict idle_compressors = {}     # (level, window_bits): a compressor without history
 
@@ -68,7 +68,7 @@ cdef class Inflater:
         if piece.size and result == INFLATED_OK:
             result = self.inflate(piece)
         if last and not self.takeover:
-            if result == INFLATED_OK and not self.stream.eof:
+            if result == INFLATED_OK and not self.ends_whole():
                 result = INFLATED_GARBAGE
             self.stream = None
         if result != INFLATED_OK:
@@ -77,11 +77,20 @@ cdef class Inflater:
         return result
 
     cdef int put_tail(self, Scratch piece) except -1:
-        cdef size_t tail = TAIL_TAKEOVER if self.takeover else TAIL_ALONE
-        piece.reserve(piece.size + tail)
-        memcpy(piece.data + piece.size, TAIL, tail)
-        piece.size += tail
+        piece.reserve(piece.size + TAIL_SIZE)
+        memcpy(piece.data + piece.size, TAIL, TAIL_SIZE)
+        piece.size += TAIL_SIZE
         return 0
+
+    cdef bint ends_whole(self) except -1:
+        """Whether the stream, with its tail, stands between two blocks."""
+        if self.stream.eof:
+            return True
+        try:
+            out = self.stream.decompress(FINAL_BLOCK, 1)
+        except zlib_ng.error:
+            return False
+        return not out and self.stream.eof and not self.stream.unused_data
 
     cdef Inflated inflate(self, object piece) except INFLATED_ERROR:
         """All that comes out of one piece. A final block ends the stream (RFC 7692 7.2.3.4), a new one goes on behind
@@ -157,7 +166,7 @@ cdef class Deflater:
             data = self.stream.compress(payload) + self.stream.flush(zlib_ng.Z_SYNC_FLUSH)
         else:
             data = deflate_alone(payload, self.level, self.window_bits)
-        return data[: len(data) - TAIL_TAKEOVER]
+        return data[: len(data) - TAIL_SIZE]
 
 
 cdef object new_compressor(int level, int window_bits):

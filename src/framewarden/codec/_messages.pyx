@@ -468,14 +468,26 @@ cdef inline Step read_whole(MessageReader reader, size_t size) except STEP_ERROR
         unmask_into(reader, <uint8_t *>PyBytes_AS_STRING(data), size)
         reader.payload = data
     elif reader.kind == SCRATCH:
-        scratch = borrow_scratch(size)
+        scratch = scratch_for(reader, size)
+        scratch.lent = True
         scratch.size = size
         if not unmask_into(reader, scratch.data, size):
             return FAULT
-        reader.payload = scratch
     else:
         return read_judged(reader, size)
     return MESSAGE
+
+
+cdef inline Scratch scratch_for(MessageReader reader, size_t size):
+    """That of the last message if it can be used again, else another; it is the payload then."""
+    cdef Scratch scratch
+    if type(reader.payload) is Scratch:
+        scratch = <Scratch>reader.payload
+        if not scratch.lent and scratch.exports == 0 and size <= scratch.capacity:
+            return scratch
+    scratch = borrow_scratch(size)
+    reader.payload = scratch
+    return scratch
 
 
 cdef inline Step read_judged(MessageReader reader, size_t size) noexcept:

@@ -1,4 +1,4 @@
-from typing import Any, Final, Never, final
+from typing import Any, Final, final
 
 from framewarden.rfc6455 import Opcode
 from framewarden.rules import Violation
@@ -6,7 +6,7 @@ from framewarden.rules import Violation
 @final
 class Message:
     __match_args__: Final = ("data",)
-    def __init__(self, *args: Any, **kwargs: Any) -> Never: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def opcode(self) -> Opcode: ...
     @property
@@ -21,21 +21,21 @@ class Message:
 @final
 class Ping:
     __match_args__: Final = ("data",)
-    def __init__(self, *args: Any, **kwargs: Any) -> Never: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def data(self) -> bytes: ...
 
 @final
 class Pong:
     __match_args__: Final = ("data",)
-    def __init__(self, *args: Any, **kwargs: Any) -> Never: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def data(self) -> bytes: ...
 
 @final
 class Close:
     __match_args__: Final = ("code", "reason")
-    def __init__(self, *args: Any, **kwargs: Any) -> Never: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def code(self) -> int: ...
     @property

@@ -50,7 +50,9 @@ from framewarden.rfc6455 import CloseCode, Role, State
 from framewarden.rules import RULES, Violation
 
 cdef extern from "Python.h":
-    PyObject *PyObject_CallOneArg(PyObject *, object) noexcept    # NULL: an exception is set
+    ctypedef PyObject *(*vectorcallfunc)(PyObject *, PyObject **, size_t, PyObject *) noexcept    # NULL: exception set
+    vectorcallfunc PyVectorcall_Function(PyObject *) noexcept
+    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
     bint PyUnicode_IS_COMPACT_ASCII(object) noexcept
     void *PyUnicode_1BYTE_DATA(object) noexcept
@@ -62,6 +64,12 @@ cdef enum:
     CLOSE_FRAME = 0x8
     PING_FRAME = 0x9
     PONG_FRAME = 0xA
+
+cdef struct Decoder:
+    # A decode method and how to call it, looked up once (PEP 590); all NULL: the schema has no type for the opcode.
+    # The Decoders of the connection keep it alive.
+    PyObject *function
+    vectorcallfunc call
 
 MAX_EVENTS = 1024
 """The most events that one call of receive_data returns."""
@@ -121,8 +129,8 @@ cdef class Inspector:
     cdef readonly str address
     cdef object clock
     cdef object decoders
-    cdef object decode_text
-    cdef object decode_binary
+    cdef Decoder decode_text
+    cdef Decoder decode_binary
     cdef MessageReader reader
     cdef FrameWriter writer
     cdef Deflater deflater
@@ -199,12 +207,12 @@ cdef class Inspector:
         self.decoders = decoders_of(self.policy, route, subprotocol)
         if self.decoders is None:
             return
-        self.decode_text = self.decoders.text
-        self.decode_binary = self.decoders.binary
+        self.decode_text = new_decoder(self.decoders.text)
+        self.decode_binary = new_decoder(self.decoders.binary)
         self.refuse_duplicate_keys = self.decoders.refuse_duplicate_keys
-        if self.decode_text is not None:
+        if self.decode_text.call != NULL:
             self.reader.text_kind = SCRATCH
-        if self.decode_binary is not None:
+        if self.decode_binary.call != NULL:
             self.reader.binary_kind = SCRATCH
 
     # ---- What it knows
@@ -386,8 +394,9 @@ cdef class Inspector:
             reader.payload = None
             return self.decode_message(events, payload)
         accepted = self.decode_message(events, payload)
-        give_back(<Scratch>payload)
+        (<Scratch>payload).lent = False
         if reader.message_size > SCRATCH_HELD:
+            give_back(<Scratch>payload)
             reader.payload = None
         return accepted
 
@@ -396,17 +405,22 @@ cdef class Inspector:
         its opcode has no decoder, str or bytes."""
         cdef MessageReader reader = self.reader
         cdef bint text = reader.step_opcode == TEXT
-        cdef PyObject *decode = <PyObject *>(self.decode_text if text else self.decode_binary)
+        cdef Decoder *decoder = &self.decode_text if text else &self.decode_binary
+        cdef PyObject *arguments[2]
         cdef PyObject *value
-        if decode == <PyObject *>None:
+        if decoder.call == NULL:
             return self.refuse_message(events, payload, "schema-opcode", RULES["schema-opcode"].text)
         # No message has more values than bytes.
         if reader.message_size > self.max_nodes and self.has_too_many_nodes(payload, text):
             return self.refuse_decoded(events, payload, "decode-nodes", f"more than {self.max_nodes} values")
-        value = PyObject_CallOneArg(decode, payload)
+        arguments[1] = <PyObject *>payload
+        value = decoder.call(decoder.function, arguments + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
         if value == NULL:
             rule, detail = classify(take_exception(), bytes(payload), self.decoders, text)
             return self.refuse_decoded(events, payload, rule, detail)
+        if self.ended:      # a hook has ended the connection
+            Py_DECREF(<object>value)
+            return True
         if self.refuse_duplicate_keys and text and self.repeats(payload):
             Py_DECREF(<object>value)
             return self.refuse_decoded(events, payload, "schema-duplicate-key", RULES["schema-duplicate-key"].text)
@@ -662,6 +676,18 @@ cdef class Inspector:
             self.break_rule("out-of-memory", RULES["out-of-memory"].text, self.reader.consumed)
             raise
         return 0
+
+
+cdef Decoder new_decoder(object function) except *:
+    cdef Decoder decoder
+    decoder.function = NULL
+    decoder.call = NULL
+    if function is not None:
+        decoder.function = <PyObject *>function
+        decoder.call = PyVectorcall_Function(decoder.function)
+        if decoder.call == NULL:
+            raise TypeError("msgspec's decode method cannot be called by PEP 590")
+    return decoder
 
 
 cdef int propagate() except -1:

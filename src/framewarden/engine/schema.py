@@ -114,7 +114,7 @@ def malformed(payload: bytes) -> tuple[str, str]:
     Python's own reads NaN and half surrogate pairs, and says where it stops.
     """
     try:
-        loads(payload, parse_constant=_refuse_constant)
+        loads(payload.decode(), parse_constant=_refuse_constant)
     except _NotANumber:
         return "schema-number", "NaN or Infinity"
     except JSONDecodeError as error:
