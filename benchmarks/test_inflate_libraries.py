@@ -4,7 +4,6 @@ isal is not needed by anything else here; install it to see its entries.
 """
 
 import zlib
-from collections.abc import Callable
 from types import ModuleType
 
 import pytest

@@ -11,8 +11,7 @@ import trustme
 import websockets
 
 from framewarden.errors import PolicyError
-from framewarden.policy import Deflate, Limits, Policy, Schema
-from framewarden.policy import Access
+from framewarden.policy import Access, Deflate, Limits, Policy, Schema
 from framewarden.session import Handler
 from framewarden.transports import Server
 from tests.e2e.harness import close, frame, rules, run, serving, text, until, upgraded

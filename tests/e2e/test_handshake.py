@@ -9,8 +9,7 @@ import pytest
 import trustme
 
 from framewarden.identity import Identity
-from framewarden.policy import Deflate, Limits, Policy
-from framewarden.policy import Access
+from framewarden.policy import Access, Deflate, Limits, Policy
 from framewarden.session import Handler
 from tests.e2e.harness import connected, frame, head, rules, run, serving, text, until, upgraded
 

@@ -105,8 +105,8 @@ def test_decode(alphabet):
         text = (alphabet * size)[:size]
         got = kernels.decode_utf8(text.encode())
         assert got == text
-        # The same form as CPython's: comparison, hashing and size go by it. CPython shares strings of one character, and
-        # what others have asked of those may have made them larger.
+        # The same form as CPython's: comparison, hashing and size go by it. CPython shares strings of one character,
+        # and what others have asked of those may have made them larger.
         if size != 1:
             assert sys.getsizeof(got) == sys.getsizeof((text + "x")[:-1])
         assert hash(got) == hash(text)
