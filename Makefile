@@ -53,7 +53,7 @@ docs: build ## write docs/rules.md and docs/policy.md again, from the code
 	@$(PY) docs/tables.py
 
 bench: build $(VENV)/.group-bench ## benchmarks against the peers, in one run
-	@$(PY) -m pytest benchmarks $(ARGS)
+	@$(PY) -m benchmarks $(ARGS)
 
 instructions: build $(VENV)/.group-bench ## callgrind instructions a frame (needs valgrind)
 	@command -v valgrind >/dev/null || { echo 'valgrind is missing: apt-get install valgrind' >&2; exit 1; }

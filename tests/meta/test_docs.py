@@ -13,6 +13,7 @@ import pytest
 from docs import tables
 from framewarden.policy import Access, Deflate, Limits, Policy, Schema
 from framewarden.rules import RULES
+from framewarden.session import Handler
 from tests.meta.imports import PACKAGE, ROOMS, ROOT
 
 DOCUMENTS = sorted(
@@ -119,6 +120,32 @@ def test_runnable_commands_run(document: str, line: str):
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def python_blocks(document: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_engine_of_the_readme_does_what_the_readme_says(capsys: pytest.CaptureFixture[str]):
+    code = python_blocks("README.md")[0]
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})  # noqa: S102 - it is our own text
+    said = re.search(r"print\(inspector\.violation\)\n# (.*)", code)
+    assert said is not None
+    assert capsys.readouterr().out.splitlines()[0] == said[1]
+
+
+def test_the_server_of_the_readme_is_one(monkeypatch: pytest.MonkeyPatch):
+    served = {}
+    monkeypatch.setattr("framewarden.transports.serve", lambda *what, **how: served.update(how, what=what))
+    exec(compile(python_blocks("README.md")[1], "README.md", "exec"), {"__name__": "readme"})  # noqa: S102 - as above
+    handler, policy = served["what"]
+    assert issubclass(handler, Handler)
+    assert policy == Policy()
+    assert served["host"] == "127.0.0.1"
+
+
+def test_the_readme_counts_the_rules():
+    assert f"one of [{len(RULES)} rules]" in (ROOT / "README.md").read_text()
 
 
 def test_the_extraction_of_commands():
