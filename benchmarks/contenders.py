@@ -99,7 +99,7 @@ def feeder(receiver: Any, reads: list[bytes]) -> Work:
     """Feed the Inspector ``receiver``. A failed one would be the fastest of all, so that is looked at every time."""
     from framewarden.engine import MAX_EVENTS
 
-    feed = native.load("_feed").to_data_received
+    feed = native.load("_feed").to_one_buffer
     receive_data = receiver.receive_data
 
     def work() -> None:

@@ -2,8 +2,11 @@
 """How an event loop hands bytes over. Each read is one copy, which the kernel makes where there is a socket."""
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcpy
+
+cdef Py_ssize_t LARGEST_READ = 65536
 
 
 def to_buffered_protocol(get_buffer, buffer_updated, list reads):
@@ -23,11 +26,14 @@ def to_buffered_protocol(get_buffer, buffer_updated, list reads):
             done += n
 
 
-def to_data_received(receive_data, Py_ssize_t most_events, list reads):
-    """As a loop calls an asyncio.Protocol: a read is a new bytes object. An Inspector that returns as many events as
-    it ever does at once is called again until it has no more."""
+def to_one_buffer(receive_data, Py_ssize_t most_events, list reads):
+    """As a loop calls an asyncio.BufferedProtocol: a read is copied into one buffer that is used again and again. An
+    Inspector that returns as many events as it ever does at once is called again until it has no more."""
     cdef bytes data
+    buffer = bytearray(LARGEST_READ)
+    cdef char *target = PyByteArray_AS_STRING(buffer)
     for data in reads:
-        events = receive_data(PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)))
+        memcpy(target, PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
+        events = receive_data(buffer, PyBytes_GET_SIZE(data))
         while len(<list>events) == most_events:
             events = receive_data(b"")

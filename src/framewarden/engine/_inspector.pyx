@@ -239,7 +239,7 @@ cdef class Inspector:
 
     # ---- Inbound
 
-    def receive_data(self, data) -> list:
+    def receive_data(self, data, size=None) -> list:
         """Inspect the next bytes of the stream.
 
         Time and memory are linear in what came; memory never follows what a header declares. After a violation, and
@@ -248,27 +248,32 @@ cdef class Inspector:
         Args:
             data: any contiguous buffer of bytes; nothing refers to it afterwards. b"" goes on where the last call
                 stopped at MAX_EVENTS.
+            size: how many bytes of it to read; None: all. For a receive buffer that is used again and again: it
+                saves the slice.
 
         Returns:
             At most MAX_EVENTS events (Message, Ping, Pong, Close), in stream order.
 
         Raises:
-            ArgumentTypeError: data is not a buffer of bytes.
-            ArgumentError: called by a hook or a callback of this very Inspector.
+            ArgumentTypeError: data is not a buffer of bytes, or size not an int.
+            ArgumentError: size is not between 0 and the size of data, or the call comes from a hook or a callback of
+                this very Inspector.
         """
         cdef Py_buffer view
         cdef list events = []
         if self.busy:
             raise ArgumentError("receive_data was called again from inside itself")
         if PyBytes_CheckExact(data):
-            self.inspect(events, <uint8_t *>PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
+            self.inspect(
+                events, <uint8_t *>PyBytes_AS_STRING(data), checked_size(size, PyBytes_GET_SIZE(data))
+            )
             return events
         try:
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         except (TypeError, BufferError, ValueError):
             raise ArgumentTypeError(f"data must be a contiguous buffer of bytes, not {type(data).__name__}") from None
         try:
-            self.inspect(events, <uint8_t *>view.buf, <size_t>view.len)
+            self.inspect(events, <uint8_t *>view.buf, checked_size(size, view.len))
         finally:
             PyBuffer_Release(&view)
         return events
@@ -713,6 +718,16 @@ cdef const uint8_t *address_of(object payload) except NULL:
     if type(payload) is Scratch:
         return (<Scratch>payload).data
     return <uint8_t *>PyBytes_AS_STRING(<bytes>payload)
+
+
+cdef size_t checked_size(object size, Py_ssize_t available) except? 0:
+    """How many bytes of a buffer to read."""
+    if size is None:
+        return <size_t>available
+    check_type("size", size, int)
+    if not 0 <= size <= available:
+        raise ArgumentError(f"size must be 0 to {available}, the size of data, not {size}")
+    return <size_t>size
 
 
 cdef int check_type(str name, object value, object kind) except -1:

@@ -95,13 +95,13 @@ class Connection:
         self.flush()
         self._context.wheel.add(self, self._next_deadline())
 
-    def received(self, data: memoryview) -> None:
-        """Bytes came in. ``data`` is only valid during this call."""
+    def received(self, data: bytes | bytearray, size: int) -> None:
+        """``size`` bytes came in. ``data`` is only valid during this call."""
         if self._finished:
             return  # read and thrown away, so that our Close arrives
         self._last_received = self._context.wheel.now()
         self._session.flushing = True
-        self._handle(self._receive(data))
+        self._handle(self._receive(data, size))
         while self._inspector.has_more and self._full_since is None:
             self._handle(self._receive(b""))
         self.flush()
@@ -231,7 +231,7 @@ class Connection:
     def _go_on(self) -> None:
         """Handle what the Inspector kept back while the queue was full."""
         if not self._finished and self._full_since is None:
-            self.received(memoryview(b""))
+            self.received(b"", 0)
 
     def _pause_or_resume(self) -> None:
         if self._finished:

@@ -45,7 +45,6 @@ class Context:
         tick = min(LARGEST_TICK, max(SMALLEST_TICK, min(shortest, limits.close_seconds) / 8))
         self.wheel = TimerWheel(loop, tick)
         self.buffer = bytearray(RECEIVE_BUFFER_BYTES)
-        self.view = memoryview(self.buffer)
         self.members: set[Member] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._waiters: list[asyncio.Future[None]] = []

@@ -74,7 +74,7 @@ class PicowsCarrier(WSProtocol):  # type: ignore[misc]  # picows ships no annota
 
     def buffer_updated(self, nbytes: int) -> None:
         """Inbound bytes go to the Inspector only."""
-        self._connection.received(self._context.view[:nbytes])
+        self._connection.received(self._context.buffer, nbytes)
 
     def eof_received(self) -> bool:
         """The peer sends nothing more."""

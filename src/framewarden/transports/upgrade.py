@@ -80,7 +80,7 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
         """Judge what came in."""
         if self._parser is None:
             return  # refused already: read and thrown away
-        verdict = self._parser.feed(bytes(self._context.view[:nbytes]))
+        verdict = self._parser.feed(bytes(self._context.buffer[:nbytes]))
         if isinstance(verdict, Refusal):
             self._refuse(verdict)
         elif verdict is not None:

@@ -56,8 +56,8 @@ class Connection:
     def __init__(self):
         self.calls = []
 
-    def received(self, data):
-        self.calls.append(bytes(data))
+    def received(self, data, size):
+        self.calls.append(bytes(data[:size]))
 
     def lost(self):
         self.calls.append("lost")
@@ -74,7 +74,6 @@ class Connection:
 
 class Context:
     buffer = bytearray(64 * 1024)
-    view = memoryview(buffer)
 
 
 def upgraded(headers=()):
