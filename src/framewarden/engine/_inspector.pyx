@@ -495,7 +495,7 @@ cdef class Inspector:
 
     # ---- 7.1.7. Fail the WebSocket Connection
 
-    def fail(self, str rule, str detail="") -> None:
+    def fail(self, rule, detail="") -> None:
         """Fail the connection for a rule that its owner judges ("handler-error", "idle-timeout", ...).
 
         A Close with the rule's code is queued, nothing more is read. Does nothing if the connection has failed or is
@@ -506,8 +506,11 @@ cdef class Inspector:
             detail: for the log; not sent.
 
         Raises:
+            ArgumentTypeError: rule or detail is not a str.
             ArgumentError: there is no such rule, or it has no close code.
         """
+        check_type("rule", rule, str)
+        check_type("detail", detail, str)
         if rule not in RULES or RULES[rule].close_code is None:
             raise ArgumentError(f"there is no rule {rule!r} with a close code")
         if self.state is not FAILED and self.state is not CLOSED:

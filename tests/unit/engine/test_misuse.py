@@ -244,8 +244,25 @@ def test_receive_data_takes_any_contiguous_buffer_and_keeps_none_of_it():
     assert message.data == b"abcd"
 
 
+@pytest.mark.parametrize("data", [b"\x82\x01a", bytearray(b"\x82\x01a"), memoryview(b"\x82\x01a")])
+def test_receive_data_reads_as_much_of_a_buffer_as_it_is_told(data):
+    inspector = Inspector(Policy(), "client")
+    assert inspector.receive_data(data, 0) == []
+    assert inspector.receive_data(data, 2) == []
+    assert inspector.bytes_received == 2
+    for size, error in ((-1, ArgumentError), (4, ArgumentError), (2**70, ArgumentError), ("1", ArgumentTypeError)):
+        with pytest.raises(error):
+            inspector.receive_data(data, size)
+    [message] = inspector.receive_data(data[2:], size=1)
+    assert message.data == b"a"
+
+
 def test_fail_takes_rules_that_close_a_connection():
     inspector = Inspector()
+    with pytest.raises(ArgumentTypeError):
+        inspector.fail(5)
+    with pytest.raises(ArgumentTypeError):
+        inspector.fail("handler-error", 5)
     for rule in ("no-such-rule", "", "websocket-key"):
         with pytest.raises(ArgumentError):
             inspector.fail(rule)
