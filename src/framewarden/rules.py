@@ -80,6 +80,7 @@ _TABLE = (
     _frame("inflate-ratio", "policy", 1009, "attack", "a message inflates to max_inflate_ratio times its size"),
     _frame("inflate-work", "policy", 4413, "attack", "a compressed message costs work and yields nothing"),
     _frame("out-of-memory", "RFC 6455 7.4.1", 1011, "limit", "memory for a payload could not be had"),
+    _frame("internal-error", "RFC 6455 7.4.1", 1011, "error", "a callback of the Inspector's owner raised"),
     # Messages, judged by the schema.
     _frame("decode-nodes", "policy", 4413, "attack", "a message has more values and names than max_decode_nodes"),
     _frame("schema-opcode", "RFC 6455 7.4.1", 1003, "error", "the schema has no type for this opcode"),

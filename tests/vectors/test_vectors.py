@@ -13,6 +13,7 @@ from tests.vectors.schemas import SCHEMAS
 BY_ID = {vector.id: vector for vector in VECTORS}
 NO_VECTOR = {
     "out-of-memory": "no bytes break it: it is about what the machine has left",
+    "internal-error": "no bytes break it: it is about callbacks of the owner; see tests/unit/engine/test_misuse.py",
     "handler-error": "the server's judgement of its handler, not of the stream",
     "idle-timeout": "the server's clock, not the stream",
     "pong-timeout": "the server's clock, not the stream",

@@ -258,6 +258,8 @@ cdef class Inspector:
             ArgumentTypeError: data is not a buffer of bytes, or size not an int.
             ArgumentError: size is not between 0 and the size of data, or the call comes from a hook or a callback of
                 this very Inspector.
+            Whatever the clock or the key source raises, and KeyboardInterrupt out of a hook; the connection has failed
+            then [internal-error].
         """
         cdef Py_buffer view
         cdef list events = []
@@ -301,16 +303,26 @@ cdef class Inspector:
             self.reader.begin(data, size)
             self.step(events)
         except MemoryError:
-            self.break_rule(
-                "out-of-memory",
-                RULES["out-of-memory"].text,
-                self.reader.consumed + <uint64_t>(self.reader.cursor - self.reader.start),
-            )
+            self.break_off("out-of-memory")
+        except BaseException:
+            # The clock, the key source, or KeyboardInterrupt in a hook: a byte may have been read and not been judged.
+            self.break_off("internal-error")
+            raise
         finally:
             self.keep_rest(self.reader.cursor, <size_t>(self.reader.end - self.reader.cursor))
             self.reader.finish()
             self.busy = False
         return 0
+
+    cdef void break_off(self, str rule) noexcept:
+        """Fail the connection where it stands, whatever else goes wrong meanwhile."""
+        self.state = FAILED
+        self.ended = True
+        self.break_rule(
+            rule,
+            RULES[rule].text,
+            self.reader.consumed + <uint64_t>(self.reader.cursor - self.reader.start),
+        )
 
     cdef int step(self, list events) except -1:
         cdef MessageReader reader = self.reader

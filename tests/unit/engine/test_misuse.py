@@ -2,12 +2,13 @@
 
 from array import array
 
+import msgspec
 import pytest
 
 from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine import Inspector
 from framewarden.errors import ArgumentError, ArgumentTypeError, ClosedError, FramewardenError
-from framewarden.policy import Policy
+from framewarden.policy import Policy, Schema
 from framewarden.rfc6455 import Role, State
 from framewarden.rules import RULES
 from tests.playback import frames
@@ -242,6 +243,38 @@ def test_receive_data_takes_any_contiguous_buffer_and_keeps_none_of_it():
     [message] = inspector.receive_data(memoryview(buffer))
     buffer[2:] = b"XXXX!"  # raises BufferError if the buffer is still exported
     assert message.data == b"abcd"
+
+
+class Interrupted(msgspec.Struct):
+    """A type whose hook is interrupted."""
+
+    def __post_init__(self):
+        raise KeyboardInterrupt
+
+
+def broken_clock():
+    raise LookupError("no clock")
+
+
+@pytest.mark.parametrize("cut", [1, 100])
+def test_a_callback_that_raises_fails_the_connection(cut):
+    """A header of which a byte has been read but not judged must not be gone on with."""
+    stream = b"\x89\x80abcd" + b"\x81\x81abcd" + b"a"
+    inspector = Inspector(clock=broken_clock)
+    with pytest.raises(LookupError):
+        for index in range(0, len(stream), cut):
+            inspector.receive_data(stream[index : index + cut])
+    assert inspector.violation.rule == "internal-error"
+    assert inspector.receive_data(stream) == []
+    assert inspector.data_to_send() == b"\x88\x10" + (1011).to_bytes(2, "big") + b"internal-error"
+
+
+def test_an_interrupted_hook_fails_the_connection():
+    inspector = Inspector(Policy(schema=Schema(text=Interrupted)), "client")
+    with pytest.raises(KeyboardInterrupt):
+        inspector.receive_data(b"\x81\x02{}")
+    assert inspector.violation.rule == "internal-error"
+    assert inspector.receive_data(b"\x81\x02{}") == []
 
 
 @pytest.mark.parametrize("data", [b"\x82\x01a", bytearray(b"\x82\x01a"), memoryview(b"\x82\x01a")])
