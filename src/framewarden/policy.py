@@ -287,6 +287,6 @@ def _import(name: Any, where: str) -> Any:
         value: Any = importlib.import_module(module)
         for part in attribute.split("."):
             value = getattr(value, part)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001 - importing runs a module, which raises what it likes
         raise PolicyError(f"{where}: {name!r} cannot be imported: {error}") from None
     return value

@@ -101,6 +101,6 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def _expected(kind: Any) -> str:
     """The declared type, as far as it has a name of its own."""
-    if isinstance(kind, type):
+    if isinstance(kind, type) and kind is not UnionType:
         return f"expected {_NAMES.get(kind, kind.__name__)}"
     return "expected another type"

@@ -252,6 +252,11 @@ class Interrupted(msgspec.Struct):
         raise KeyboardInterrupt
 
 
+def feed(inspector, chunks):
+    for chunk in chunks:
+        inspector.receive_data(chunk)
+
+
 def broken_clock():
     raise LookupError("no clock")
 
@@ -262,8 +267,7 @@ def test_a_callback_that_raises_fails_the_connection(cut):
     stream = b"\x89\x80abcd" + b"\x81\x81abcd" + b"a"
     inspector = Inspector(clock=broken_clock)
     with pytest.raises(LookupError):
-        for index in range(0, len(stream), cut):
-            inspector.receive_data(stream[index : index + cut])
+        feed(inspector, [stream[index : index + cut] for index in range(0, len(stream), cut)])
     assert inspector.violation.rule == "internal-error"
     assert inspector.receive_data(stream) == []
     assert inspector.data_to_send() == b"\x88\x10" + (1011).to_bytes(2, "big") + b"internal-error"
