@@ -84,3 +84,10 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "short")
 def pytest_report_header():
     names = ", ".join(kernels.available())
     return f"framewarden: {Path(kernels.__file__).parent.parent}, kernel {kernels.active()} of {names}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A long run of a property takes what it takes."""
+    if config.getoption("--hypothesis-profile") == "long":
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0))

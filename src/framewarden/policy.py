@@ -7,7 +7,7 @@ against the outside world here, but a value that no room could use is refused wh
 
 import importlib
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +44,13 @@ class SecurityEvent(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     offset: int
     time: float
+
+
+def _check_flags(where: str, struct: msgspec.Struct, names: Iterable[str]) -> None:
+    """A string like "no" would be true."""
+    for name in names:
+        if type(getattr(struct, name)) is not bool:
+            raise PolicyError(f"{where}.{name} must be True or False, not {getattr(struct, name)!r}")
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,13 +130,16 @@ class Deflate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     level: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("client_max_window_bits", "server_max_window_bits"):
-            if not 9 <= getattr(self, name) <= 15:
-                raise PolicyError(f"deflate.{name} must be 9 to 15, not {getattr(self, name)!r}")
-        if not 1 <= self.level <= 9:
-            raise PolicyError(f"deflate.level must be 1 to 9, not {self.level!r}")
-        if self.min_bytes < 0:
-            raise PolicyError(f"deflate.min_bytes must not be negative, not {self.min_bytes!r}")
+        _check_flags("deflate", self, ("client_context_takeover", "server_context_takeover"))
+        for name, least, most in (
+            ("client_max_window_bits", 9, 15),
+            ("server_max_window_bits", 9, 15),
+            ("level", 1, 9),
+            ("min_bytes", 0, LARGEST_MESSAGE),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise PolicyError(f"deflate.{name} must be {least} to {most}, not {value!r}")
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,6 +164,18 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     subprotocols: dict[str, "Schema"] = {}
     duplicate_keys: Literal["allow", "refuse"] = "allow"
     dec_hook: Callable[[type, Any], Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.duplicate_keys not in ("allow", "refuse"):
+            raise PolicyError(f"schema.duplicate_keys must be 'allow' or 'refuse', not {self.duplicate_keys!r}")
+        if self.dec_hook is not None and not callable(self.dec_hook):
+            raise PolicyError("schema.dec_hook must be callable")
+        for name in ("routes", "subprotocols"):
+            inner = getattr(self, name)
+            if not isinstance(inner, dict) or not all(
+                isinstance(key, str) and isinstance(value, Schema) for key, value in inner.items()
+            ):
+                raise PolicyError(f"schema.{name} must be a dict of names to Schemas")
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -180,6 +202,15 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dangerous_allow_host_not_allowed: bool = False
     dangerous_allow_anonymous: bool = False
     dangerous_allow_plaintext: bool = False
+
+    def __post_init__(self) -> None:
+        _check_flags("access", self, [name for name in self.__struct_fields__ if name.startswith("dangerous_")])
+        for name in ("origins", "hosts", "subprotocols", "paths"):
+            value = getattr(self, name)
+            if value is None and name != "subprotocols":
+                continue
+            if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
+                raise PolicyError(f"access.{name} must be a tuple of str, not {value!r}")
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, weakref=True):

@@ -24,13 +24,14 @@ cdef class Inflater:
     cdef uint64_t charged       # compressed bytes of this message, plus what restarts cost
     cdef uint64_t wire          # compressed bytes of this message
     cdef readonly uint64_t size     # inflated bytes of this message
-    cdef list pieces
+    cdef list pieces            # None: none
 
     cdef void begin(self) noexcept
     # One piece of the compressed payload, in stream order; the last one is given its tail. Raises MemoryError.
     cdef Inflated feed(self, Scratch piece, bint last) except INFLATED_ERROR
     # The pieces that have come out since begin().
     cdef bytes take(self)
+    cdef void abandon(self) noexcept
 
     # Its own steps.
     cdef int put_tail(self, Scratch piece) except -1
@@ -45,4 +46,5 @@ cdef class Deflater:
     cdef readonly bint takeover
     cdef readonly int level
 
-    cdef bytes deflate(self, object payload)
+    # size: of the payload, any buffer, in bytes.
+    cdef bytes deflate(self, object payload, Py_ssize_t size)

@@ -52,7 +52,6 @@ cdef class Inflater:
         self.takeover = takeover
         self.max_bytes = max_bytes
         self.max_ratio = max_ratio
-        self.pieces = []
 
     cdef void begin(self) noexcept:
         self.charged = self.wire = self.size = 0
@@ -72,8 +71,7 @@ cdef class Inflater:
                 result = INFLATED_GARBAGE
             self.stream = None
         if result != INFLATED_OK:
-            self.stream = None
-            self.pieces = []
+            self.abandon()
         return result
 
     cdef int put_tail(self, Scratch piece) except -1:
@@ -112,6 +110,8 @@ cdef class Inflater:
             size = len(<bytes>out)
             if size:
                 self.size += <uint64_t>size
+                if self.pieces is None:
+                    self.pieces = []
                 self.pieces.append(out)
             result = self.judge()
             if result != INFLATED_OK:
@@ -136,8 +136,15 @@ cdef class Inflater:
 
     cdef bytes take(self):
         cdef list pieces = self.pieces
-        self.pieces = []
+        self.pieces = None
+        if pieces is None:
+            return b""
         return <bytes>pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    cdef void abandon(self) noexcept:
+        """Let go of everything."""
+        self.stream = None
+        self.pieces = None
 
 
 @cython.final
@@ -156,9 +163,9 @@ cdef class Deflater:
         self.takeover = takeover
         self.level = level
 
-    cdef bytes deflate(self, object payload):
+    cdef bytes deflate(self, object payload, Py_ssize_t size):
         cdef bytes data
-        if not len(payload):
+        if size == 0:
             return b"\x00"      # RFC 7692 7.2.3.6: an empty message is one empty stored block, less its tail
         if self.takeover:
             if self.stream is None:

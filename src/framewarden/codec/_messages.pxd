@@ -107,4 +107,4 @@ cdef class MessageReader:
     cdef void begin(self, const uint8_t *data, size_t size) noexcept
     cdef Step next(self) except STEP_ERROR
     cdef uint64_t finish(self) noexcept
-    cdef int abandon(self) except -1
+    cdef void abandon(self) noexcept

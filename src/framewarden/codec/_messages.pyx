@@ -138,7 +138,7 @@ cdef class MessageReader:
         cdef size_t held = self.growing.capacity
         if self.piece is not None:
             held += self.piece.capacity
-        if self.inflater is not None:
+        if self.inflater is not None and self.inflater.pieces is not None:
             held += <size_t>sum([len(piece) for piece in self.inflater.pieces])
         return held
 
@@ -147,20 +147,19 @@ cdef class MessageReader:
         self.end = data + size
 
     cdef uint64_t finish(self) noexcept:
-        """Let go of the buffer; returns how many bytes of the stream have been read in all."""
+        """Let go of the buffer, and of the scratch; returns how many bytes of the stream have been read in all."""
+        self.payload = None
         self.consumed += <uint64_t>(self.cursor - self.start)
         self.start = self.cursor = self.end = NULL
         return self.consumed
 
-    cdef int abandon(self) except -1:
+    cdef void abandon(self) noexcept:
         """Nothing more will be read: let go of what was begun."""
         growing_clear(&self.growing)
         self.piece = None
         self.payload = None
         if self.inflater is not None:
-            self.inflater.stream = None
-            self.inflater.pieces = []
-        return 0
+            self.inflater.abandon()
 
     cdef Step next(self) except STEP_ERROR:
         cdef Step step
@@ -229,6 +228,11 @@ cdef inline bint begins_usual(MessageReader reader) noexcept:
     return True
 
 
+cdef Step fail_by_length(MessageReader reader, Fault fault, size_t extended) noexcept:
+    """The offset is that of the extended length, or of the second byte where there is none."""
+    return fail(reader, fault, reader.frame_offset + (2 if extended else 1))
+
+
 cdef inline Step read_header(MessageReader reader) except STEP_ERROR:
     """MESSAGE when the header is whole (cursor stands behind it), else NEED_DATA or FAULT."""
     cdef Fault fault
@@ -248,11 +252,9 @@ cdef inline Step read_header(MessageReader reader) except STEP_ERROR:
     size = 2 + extended + reader.key_size
     if available < size:
         return keep_header(reader)
-    if extended == 8 and head[2] & 0x80:
-        return fail(reader, LENGTH_HIGH_BIT, reader.frame_offset + 2)
     fault = judge_length(reader, head)
     if fault:
-        return fail(reader, fault, reader.frame_offset + (2 if extended else 1))
+        return fail_by_length(reader, fault, extended)
     if reader.key_size:
         memcpy(&reader.key, head + 2 + extended, 4)
     reader.cursor += size
@@ -268,7 +270,7 @@ cdef Step keep_header(MessageReader reader) except STEP_ERROR:
     if extended_size(reader.head[1]) == 0:
         fault = judge_length(reader, reader.head)
         if fault:
-            return fail(reader, fault, reader.frame_offset + 1)
+            return fail_by_length(reader, fault, 0)
     return resume_header(reader)
 
 
@@ -297,7 +299,7 @@ cdef Step resume_header(MessageReader reader) except STEP_ERROR:
         if reader.head_size == 2 + extended:
             fault = judge_length(reader, reader.head)
             if fault:
-                return fail(reader, fault, reader.frame_offset + (2 if extended else 1))
+                return fail_by_length(reader, fault, extended)
         whole = 2 + extended + reader.key_size
         if reader.head_size == whole:
             memcpy(&reader.key, reader.head + 2 + extended, reader.key_size)
@@ -387,6 +389,9 @@ cdef inline Fault judge_length(MessageReader reader, const uint8_t *head) noexce
             return LENGTH_NOT_MINIMAL
     elif size == 127:
         size = big_endian(head + 2)
+        # "the most significant bit MUST be 0"
+        if size >> 63:
+            return LENGTH_HIGH_BIT
         if size < 65536:
             return LENGTH_NOT_MINIMAL
     reader.frame_size = reader.remaining = size
@@ -586,7 +591,7 @@ cdef bint judge_inflated(MessageReader reader) except -1:
     """Whether what the last piece became is text, if it has to be."""
     cdef list pieces = reader.inflater.pieces
     cdef bytes piece
-    if reader.message_opcode != TEXT:
+    if reader.message_opcode != TEXT or pieces is None:
         return True
     while reader.judged_pieces < len(pieces):
         piece = <bytes>pieces[reader.judged_pieces]
@@ -602,9 +607,13 @@ cdef bint is_text(MessageReader reader, bytes piece) noexcept:
 
 
 cdef int finish_inflated(MessageReader reader) except -1:
-    cdef bytes data = reader.inflater.take()
+    cdef bytes data
     reader.judged_pieces = 0
-    reader.message_size = <uint64_t>PyBytes_GET_SIZE(data)
+    reader.message_size = reader.inflater.size
+    if reader.kind == NOTHING:
+        reader.inflater.pieces = None
+        return 0
+    data = reader.inflater.take()
     if reader.kind == STR:
         reader.payload = _kernels.str_from_valid_utf8(
             <uint8_t *>PyBytes_AS_STRING(data), <size_t>reader.message_size, not reader.text.nonascii

@@ -35,6 +35,8 @@ cdef class Scratch:
     cdef readonly size_t capacity
     cdef readonly int exports
     cdef bint lent
+    cdef Py_ssize_t shape       # of what has been exported; it does not change while it is
+    cdef Py_ssize_t stride
 
     cdef int reserve(self, size_t capacity) except -1
 

@@ -3,7 +3,7 @@
 """Where payload bytes go: into the object that the user keeps, or into a scratch that a decoder reads at once."""
 
 cimport cython
-from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
@@ -85,7 +85,24 @@ cdef class Scratch:
         PyMem_Free(self.data)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        PyBuffer_FillInfo(view, self, self.data, <Py_ssize_t>self.size, True, flags)
+        # By hand: PyBuffer_FillInfo would overwrite the reference to None that Cython has put into view.obj.
+        if flags & PyBUF_WRITABLE:
+            raise BufferError("a Scratch is read-only")
+        self.shape = <Py_ssize_t>self.size
+        self.stride = 1
+        view.obj = self
+        view.buf = self.data
+        view.len = self.shape
+        view.itemsize = 1
+        view.readonly = True
+        view.ndim = 1
+        view.format = NULL
+        if flags & PyBUF_FORMAT:
+            view.format = <char *>b"B"
+        view.shape = &self.shape if flags & PyBUF_ND else NULL
+        view.strides = &self.stride if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
+        view.suboffsets = NULL
+        view.internal = NULL
         self.exports += 1
 
     def __releasebuffer__(self, Py_buffer *view):

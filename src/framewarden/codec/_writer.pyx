@@ -83,7 +83,7 @@ cdef class FrameWriter:
         return <bytes>growing_finish(&self.out, False, False)
 
 
-def encode_frame(int opcode, bytes payload=b"", *, bint fin=True, int rsv=0, key=None, length_bytes=None) -> bytes:
+def encode_frame(opcode, bytes payload=b"", *, bint fin=True, rsv=0, key=None, length_bytes=None) -> bytes:
     """Encode one frame, right or wrong: the tool for tests, fuzzers and probes that must break a rule on purpose.
 
     Args:
@@ -107,7 +107,7 @@ def encode_frame(int opcode, bytes payload=b"", *, bint fin=True, int rsv=0, key
     cdef uint8_t first = <uint8_t>((0x80 if fin else 0) | rsv << 4 | opcode)
     if length_bytes is None:
         header = (<char *>head)[: write_header(head, first, key is not None, size)]
-    elif size >= 1 << 8 * length_bytes or length_bytes == 0 and size > 125:
+    elif size >= {0: 126, 2: 1 << 16, 8: 1 << 64}[length_bytes]:
         raise ArgumentError("the payload is too long for length_bytes")
     else:
         marker = {0: size, 2: 126, 8: 127}[length_bytes] | (0x80 if key is not None else 0)

@@ -6,7 +6,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF
+from cpython.ref cimport Py_DECREF, Py_XDECREF
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memmove, memcpy
 
@@ -53,6 +53,12 @@ cdef extern from "Python.h":
     ctypedef PyObject *(*vectorcallfunc)(PyObject *, PyObject **, size_t, PyObject *) noexcept    # NULL: exception set
     vectorcallfunc PyVectorcall_Function(PyObject *) noexcept
     size_t PY_VECTORCALL_ARGUMENTS_OFFSET
+    PyObject *PyExc_Exception
+    void PyErr_Fetch(PyObject **, PyObject **, PyObject **) noexcept
+    void PyErr_NormalizeException(PyObject **, PyObject **, PyObject **) noexcept
+    void PyErr_Restore(PyObject *, PyObject *, PyObject *) noexcept
+    bint PyErr_GivenExceptionMatches(PyObject *, PyObject *) noexcept
+    int PyException_SetTraceback(PyObject *, PyObject *) noexcept
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
     bint PyUnicode_IS_COMPACT_ASCII(object) noexcept
     void *PyUnicode_1BYTE_DATA(object) noexcept
@@ -76,7 +82,6 @@ MAX_EVENTS = 1024
 
 cdef Py_ssize_t EVENTS = 1024
 cdef Py_ssize_t LARGEST_CONTROL = 125
-cdef uint64_t SCRATCH_HELD = 4096   # bytes up to which a reader may hold on to the shared scratch
 cdef object CLIENT = Role.CLIENT
 cdef object HARDENED = Policy()
 
@@ -147,8 +152,8 @@ cdef class Inspector:
     cdef Growing rest           # input that waits for the next call
     cdef size_t rest_begin
 
-    def __init__(self, policy=HARDENED, role="server", *, route="", subprotocol=None, deflate=None, deliver=True,
-                 session_id="", subject="", address="", clock=time.time, key_source=os.urandom):
+    def __cinit__(self, policy=HARDENED, role="server", *, route="", subprotocol=None, deflate=None, deliver=True,
+                  session_id="", subject="", address="", clock=time.time, key_source=os.urandom):
         cdef bint client = checked_role(role)
         check_type("policy", policy, Policy)
         check_type("deflate", deflate, (DeflateParameters, type(None)))
@@ -158,8 +163,6 @@ cdef class Inspector:
             check_type(name, value, str)
         if not callable(clock) or not callable(key_source):
             raise ArgumentTypeError("clock and key_source must be callable")
-        if self.reader is not None:
-            raise ArgumentError("an Inspector is for one connection: make another")
         self.policy = policy
         self.state = OPEN
         self.close_reason = ""
@@ -182,10 +185,14 @@ cdef class Inspector:
         if deflate is None:
             return None
         limits = self.policy.limits
+        if not (is_window(deflate.client_max_window_bits) and is_window(deflate.server_max_window_bits)):
+            raise ArgumentError("deflate: window bits must be 8 to 15 (RFC 7692 7.1.2)")
         ours = (deflate.client_max_window_bits, deflate.client_context_takeover)
         theirs = (deflate.server_max_window_bits, deflate.server_context_takeover)
         if not client:
             ours, theirs = theirs, ours
+        if ours[0] < 9:
+            raise ArgumentError("deflate: nothing compresses with a window of 8 bits; such an offer must be declined")
         settings = self.policy.deflate
         self.deflate_from = settings.min_bytes if settings is not None else 0
         self.deflater = Deflater(ours[0], ours[1], settings.level if settings is not None else 1)
@@ -281,7 +288,10 @@ cdef class Inspector:
         return events
 
     def receive_eof(self) -> None:
-        """The transport has ended. Without a Close from the peer ``close_code`` becomes 1006 (RFC 6455 7.1.5)."""
+        """The transport has ended. Without a Close from the peer ``close_code`` becomes 1006 (RFC 6455 7.1.5).
+
+        What ``has_more`` says is waiting is dropped: call ``receive_data(b"")`` first, until nothing is.
+        """
         if self.close_code is None:
             self.close_code = int(CloseCode.ABNORMAL_CLOSURE)
         if self.state is not FAILED:
@@ -302,6 +312,7 @@ cdef class Inspector:
                 size = self.rest.used - self.rest_begin
             self.reader.begin(data, size)
             self.step(events)
+            self.keep_rest(self.reader.cursor, <size_t>(self.reader.end - self.reader.cursor))
         except MemoryError:
             self.break_off("out-of-memory")
         except BaseException:
@@ -309,9 +320,10 @@ cdef class Inspector:
             self.break_off("internal-error")
             raise
         finally:
-            self.keep_rest(self.reader.cursor, <size_t>(self.reader.end - self.reader.cursor))
             self.reader.finish()
             self.busy = False
+            if self.ended:
+                self.stop_reading()
         return 0
 
     cdef void break_off(self, str rule) noexcept:
@@ -330,6 +342,8 @@ cdef class Inspector:
         cdef Py_ssize_t count = 0
         while count < EVENTS and not self.ended:    # a hook may have ended it
             step = reader.next()
+            if self.ended:      # by the clock
+                return 0
             if step == MESSAGE:
                 if not self.deliver:
                     continue
@@ -371,10 +385,8 @@ cdef class Inspector:
         return 0
 
     cdef int keep_rest(self, const uint8_t *data, size_t size) except -1:
-        """What was not read waits; after a Close or a violation nothing does."""
-        if self.ended:
-            self.stop_reading()
-        elif size == 0:
+        """What was not read waits."""
+        if size == 0 or self.ended:
             self.drop_rest()
         elif self.rest.used:
             self.rest_begin = self.rest.used - size
@@ -389,9 +401,9 @@ cdef class Inspector:
         growing_clear(&self.rest)
         self.rest_begin = 0
 
-    cdef int stop_reading(self) except -1:
+    cdef void stop_reading(self) noexcept:
         self.drop_rest()
-        return self.reader.abandon()
+        self.reader.abandon()
 
     # ---- Messages
 
@@ -411,10 +423,7 @@ cdef class Inspector:
             reader.payload = None
             return self.decode_message(events, payload)
         accepted = self.decode_message(events, payload)
-        (<Scratch>payload).lent = False
-        if reader.message_size > SCRATCH_HELD:
-            give_back(<Scratch>payload)
-            reader.payload = None
+        give_back(<Scratch>payload)
         return accepted
 
     cdef bint decode_message(self, list events, object payload) except -1:
@@ -433,9 +442,12 @@ cdef class Inspector:
         arguments[1] = <PyObject *>payload
         value = decoder.call(decoder.function, arguments + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
         if value == NULL:
-            rule, detail = classify(take_exception(), bytes(payload), self.decoders, text)
+            error = steal(take_exception())
+            if self.ended:  # a hook has ended the connection: that was the verdict
+                return True
+            rule, detail = classify(error, bytes(payload), self.decoders, text)
             return self.refuse_decoded(events, payload, rule, detail)
-        if self.ended:      # a hook has ended the connection
+        if self.ended:
             Py_DECREF(<object>value)
             return True
         if self.refuse_duplicate_keys and text and self.repeats(payload):
@@ -449,7 +461,10 @@ cdef class Inspector:
 
     cdef bint refuse_decoded(self, list events, object payload, str rule, str detail) except -1:
         """Refuse what a decoder was given, or would have been."""
-        cdef bytes raw = bytes(payload)
+        cdef bytes raw
+        if not self.reports:
+            return self.refuse_message(events, None, rule, detail)
+        raw = bytes(payload)
         return self.refuse_message(events, raw.decode() if self.reader.step_opcode == TEXT else raw, rule, detail)
 
     cdef bint has_too_many_nodes(self, object payload, bint text) except -1:
@@ -470,6 +485,8 @@ cdef class Inspector:
             return False
         would_refuse = Violation(rule, close_code_of(self.policy, rule), offset, detail)
         self.tell(rule, "report", offset)
+        if self.ended:      # by the callback
+            return True
         events.append(new_message(reader.step_opcode, payload, reader.wire_size, reader.message_size, would_refuse))
         return True
 
@@ -532,6 +549,8 @@ cdef class Inspector:
 
     cdef int break_rule(self, str rule, str detail, uint64_t offset) except -1:
         cdef int code = close_code_of(self.policy, rule)
+        if self.violation is not None:      # the first rule is the verdict
+            return 0
         self.state = FAILED
         self.ended = True
         self.violation = Violation(rule, code, offset, detail)
@@ -686,8 +705,12 @@ cdef class Inspector:
         cdef bytes deflated
         if self.deflater is None or size < self.deflate_from:
             return self.write(opcode, False, data, size)
-        deflated = self.deflater.deflate(payload.encode() if isinstance(payload, str) else payload)
-        return self.write(opcode, True, <uint8_t *>PyBytes_AS_STRING(deflated), PyBytes_GET_SIZE(deflated))
+        deflated = self.deflater.deflate(payload.encode() if isinstance(payload, str) else payload, size)
+        try:
+            return self.write(opcode, True, <uint8_t *>PyBytes_AS_STRING(deflated), PyBytes_GET_SIZE(deflated))
+        except BaseException:
+            self.deflater.stream = None     # its window holds a message that the peer will never see
+            raise
 
     cdef int write(self, uint8_t opcode, bint rsv1, const uint8_t *data, Py_ssize_t size) except -1:
         try:
@@ -710,17 +733,34 @@ cdef Decoder new_decoder(object function) except *:
     return decoder
 
 
-cdef int propagate() except -1:
-    """Go on with the exception that is set."""
-    return -1
+cdef PyObject *take_exception() except NULL:
+    """The exception that is set, as a new reference; one that ends the program is raised again.
+
+    Not by try and except: that would add our own frame to the traceback, by which classify() knows the hooks' own
+    failures, and has been seen to crash when there was no memory for that frame.
+    """
+    cdef PyObject *kind = NULL
+    cdef PyObject *error = NULL
+    cdef PyObject *traceback = NULL
+    PyErr_Fetch(&kind, &error, &traceback)
+    if kind == NULL:
+        raise MemoryError
+    PyErr_NormalizeException(&kind, &error, &traceback)
+    if traceback != NULL:
+        PyException_SetTraceback(error, traceback)
+    if not PyErr_GivenExceptionMatches(error, PyExc_Exception):
+        PyErr_Restore(kind, error, traceback)
+        return NULL
+    Py_DECREF(<object>kind)
+    Py_XDECREF(traceback)
+    return error
 
 
-cdef object take_exception():
-    """The exception that is set, unless it is one that ends the program."""
-    try:
-        propagate()
-    except Exception as error:
-        return error
+cdef object steal(PyObject *reference):
+    """The object of a new reference."""
+    result = <object>reference
+    Py_DECREF(result)
+    return result
 
 
 cdef void call_hook(object hook, object event) noexcept:
@@ -751,6 +791,10 @@ cdef int check_type(str name, object value, object kind) except -1:
         names = " or ".join(["None" if one is type(None) else one.__name__ for one in kinds])
         raise ArgumentTypeError(f"{name} must be {names}, not {type(value).__name__}")
     return 0
+
+
+cdef bint is_window(bits) except -1:
+    return type(bits) is int and 8 <= bits <= 15
 
 
 cdef bint checked_role(role) except -1:

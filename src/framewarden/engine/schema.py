@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from json import JSONDecodeError, loads
-from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -57,10 +56,10 @@ def classify(error: BaseException, payload: bytes, decoders: Decoders, text: boo
     The detail is built from the kind of the error, the names that the schema declares, and positions: never from the
     exception's text, which can carry the payload.
     """
-    if isinstance(error, MemoryError):
-        return "out-of-memory", "no memory for the decoded message"
     if raised_by_hook(error):
         return "schema-hook", f"a hook raised {type(error.__cause__ or error).__name__}"
+    if isinstance(error, MemoryError):
+        return "out-of-memory", "no memory for the decoded message"
     if isinstance(error, RecursionError):
         return "schema-depth", "nested too deeply to be decoded"
     if isinstance(error, UnicodeError):
@@ -70,6 +69,8 @@ def classify(error: BaseException, payload: bytes, decoders: Decoders, text: boo
         return mismatch(error, payload, kind, text)
     if isinstance(error, msgspec.DecodeError):
         return malformed(payload) if text else ("schema-malformed", "not MessagePack, or cut short")
+    if isinstance(error, TypeError):  # msgspec's own: an unhashable member of a set, say
+        return "schema-mismatch", "a value that its type cannot hold"
     return "schema-hook", f"a hook raised {type(error).__name__}"
 
 
@@ -77,20 +78,11 @@ def raised_by_hook(error: BaseException) -> bool:
     """Whether a hook of the user's failed, rather than the message.
 
     A hook's ValueError is a refusal, and msgspec makes a ValidationError of it; everything else is the hook's own
-    failure. msgspec wraps a TypeError too, and an error of its own has no Python frame in its traceback.
+    failure. msgspec wraps a TypeError too. An error of its own has no traceback: no Python function has raised it.
     """
     if error.__cause__ is not None:
         return not isinstance(error.__cause__, ValueError)
-    return isinstance(error, RecursionError | UnicodeError) and came_from_python(error.__traceback__)
-
-
-def came_from_python(traceback: TracebackType | None) -> bool:
-    """Whether a function that was called by a decoder is in the traceback."""
-    while traceback is not None:
-        if not traceback.tb_frame.f_code.co_filename.endswith(("_inspector.pyx", "_inspector.py")):
-            return True
-        traceback = traceback.tb_next
-    return False
+    return error.__traceback__ is not None and not isinstance(error, msgspec.ValidationError)
 
 
 def mismatch(error: msgspec.ValidationError, payload: bytes, kind: Any, text: bool) -> tuple[str, str]:

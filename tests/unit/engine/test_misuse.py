@@ -345,9 +345,96 @@ def test_a_key_source_that_raises_sends_nothing():
 def test_an_inspector_is_not_made_again():
     inspector = Inspector()
     inspector.receive_data(b"\xf0")
-    with pytest.raises(ArgumentError):
-        inspector.__init__()
-    assert inspector.violation is not None
+    violation = inspector.violation
+    inspector.__init__()
+    assert inspector.violation is violation
+    assert inspector.receive_data(b"\x81\x80abcd") == []
+
+
+def test_an_inspector_that_was_not_initialised_is_the_hardened_one():
+    inspector = Inspector.__new__(Inspector)
+    assert inspector.policy == Policy()
+    assert inspector.role is Role.SERVER
+    [message] = inspector.receive_data(b"\x81\x80abcd")
+    assert message.data == ""
+    assert inspector.bytes_received == 6
+
+
+@pytest.mark.parametrize(
+    "deflate",
+    [
+        DeflateParameters(client_max_window_bits=7),
+        DeflateParameters(server_max_window_bits=16),
+        DeflateParameters(server_max_window_bits="15"),
+        DeflateParameters(server_max_window_bits=8),
+    ],
+)
+def test_windows_that_cannot_be_are_refused_at_once(deflate):
+    with pytest.raises(ArgumentError, match="window"):
+        Inspector(deflate=deflate)
+
+
+def test_a_key_source_that_fails_once_spoils_nothing():
+    """The compressor's window must not hold a message that was never sent."""
+    answers = [b"abcd", OSError("no entropy"), b"efgh"]
+
+    def key_source(size):
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    client = Inspector(role="client", deflate=DeflateParameters(), key_source=key_source)
+    server = Inspector(deflate=DeflateParameters())
+    received = []
+    for text in ("one one one", "lost, lost, lost", "lost, lost, one"):
+        try:
+            client.send_text(text)
+        except OSError:
+            continue
+        received += [message.data for message in server.receive_data(client.data_to_send())]
+    assert received == ["one one one", "lost, lost, one"]
+    assert server.violation is None
+
+
+class Tag(msgspec.Struct):
+    """A type whose hook does what a test says."""
+
+    what: str
+
+    def __post_init__(self):
+        ACTIONS[self.what]()
+
+
+ACTIONS = {}
+
+
+@pytest.mark.parametrize("raised", [None, ValueError, KeyError])
+@pytest.mark.parametrize("mode", ["enforce", "report"])
+@pytest.mark.parametrize("end", ["fail", "eof"])
+def test_a_hook_that_ends_the_connection_has_the_last_word(raised, mode, end):
+    events = []
+    inspector = Inspector(Policy(schema=Schema(text=Tag), mode=mode, on_event=events.append), "client")
+
+    def action():
+        if end == "fail":
+            inspector.fail("idle-timeout")
+        else:
+            inspector.receive_eof()
+        if raised is not None:
+            raise raised("later")
+
+    ACTIONS["end"] = action
+    assert inspector.receive_data(b'\x81\x0e{"what":"end"}' * 2) == []
+    assert [event.rule for event in events] == (["idle-timeout"] if end == "fail" else [])
+    assert inspector.state is (State.FAILED if end == "fail" else State.CLOSED)
+
+
+def test_a_callback_that_ends_the_connection_has_the_last_word():
+    policy = Policy(schema=Schema(text=int), mode="report", on_event=lambda _: inspector.receive_eof())
+    inspector = Inspector(policy, "client")
+    assert inspector.receive_data(b"\x81\x01x") == []
+    assert inspector.state is State.CLOSED
 
 
 @pytest.mark.parametrize("name", ["state", "violation", "close_code", "policy", "bytes_held", "has_more"])
