@@ -7,7 +7,7 @@ and with them picows and uvloop, are loaded when one of their names is first use
 from typing import TYPE_CHECKING, Any
 
 from framewarden.codec.extensions import DeflateParameters
-from framewarden.engine import MAX_EVENTS, Close, Event, Inspector, Message, Ping, Pong
+from framewarden.engine import MAX_EVENT_BYTES, MAX_EVENTS, Close, Event, Inspector, Message, Ping, Pong
 from framewarden.errors import ArgumentError, ArgumentTypeError, ClosedError, FramewardenError, PolicyError
 from framewarden.identity import Identity
 from framewarden.policy import Access, Deflate, Limits, Policy, Schema, SecurityEvent, load_policy
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_EVENTS",
+    "MAX_EVENT_BYTES",
     "RULES",
     "Access",
     "ArgumentError",

@@ -211,6 +211,9 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 continue
             if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
                 raise PolicyError(f"access.{name} must be a tuple of str, not {value!r}")
+        for path in self.paths or ():
+            if not path.startswith("/"):
+                raise PolicyError(f"access.paths: {path!r} does not begin with /, so no request has it")
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, weakref=True):
@@ -318,6 +321,6 @@ def _import(name: Any, where: str) -> Any:
         value: Any = importlib.import_module(module)
         for part in attribute.split("."):
             value = getattr(value, part)
-    except Exception as error:  # noqa: BLE001 - importing runs a module, which raises what it likes
-        raise PolicyError(f"{where}: {name!r} cannot be imported: {error}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - importing runs a module, which raises what it likes
+        raise PolicyError(f"{where}: {name!r} cannot be imported: {type(error).__name__}: {error}") from None
     return value

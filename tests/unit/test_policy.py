@@ -110,6 +110,7 @@ def test_every_limit_is_a_number_above_0(name):
         (Access, {"dangerous_allow_origin": "no"}, "True or False"),
         (Access, {"origins": "https://a"}, "tuple of str"),
         (Access, {"subprotocols": None}, "tuple of str"),
+        (Access, {"paths": ("chat",)}, "does not begin with /"),
         (Schema, {"duplicate_keys": "Refuse"}, "'allow' or 'refuse'"),
         (Schema, {"dec_hook": 5}, "callable"),
         (Schema, {"routes": 5}, "routes must be"),
@@ -156,10 +157,11 @@ def test_files_that_cannot_be_read(text, word):
 
 
 def test_a_module_that_raises_while_it_is_imported(tmp_path, monkeypatch):
-    (tmp_path / "broken_policy_module.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(PolicyError, match="cannot be imported"):
-        parse_policy(b'on_event = "broken_policy_module:x"')
+    for name, text in (("one", "1 / 0"), ("two", "raise SystemExit(7)"), ("three", "def")):
+        (tmp_path / f"broken_policy_{name}.py").write_text(text + "\n")
+        with pytest.raises(PolicyError, match="cannot be imported"):
+            parse_policy(f'on_event = "broken_policy_{name}:x"'.encode())
 
 
 def test_files_that_are_not_there_or_too_large(tmp_path):

@@ -5,9 +5,9 @@ and no randomness but those it is given. Imports: codec, kernels, the leaves, ms
 """
 
 from framewarden.engine._events import Close, Message, Ping, Pong
-from framewarden.engine._inspector import MAX_EVENTS, Inspector
+from framewarden.engine._inspector import MAX_EVENT_BYTES, MAX_EVENTS, Inspector
 
 Event = Message | Ping | Pong | Close
 """What Inspector.receive_data returns a list of."""
 
-__all__ = ["MAX_EVENTS", "Close", "Event", "Inspector", "Message", "Ping", "Pong"]
+__all__ = ["MAX_EVENTS", "MAX_EVENT_BYTES", "Close", "Event", "Inspector", "Message", "Ping", "Pong"]

@@ -8,6 +8,7 @@ from framewarden.rfc6455 import Role, State
 from framewarden.rules import Violation
 
 MAX_EVENTS: Final = 1024
+MAX_EVENT_BYTES: Final = 1048576
 REPORTED: frozenset[str]
 
 @final

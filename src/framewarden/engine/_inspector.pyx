@@ -79,8 +79,11 @@ cdef struct Decoder:
 
 MAX_EVENTS = 1024
 """The most events that one call of receive_data returns."""
+MAX_EVENT_BYTES = 1024 * 1024
+"""Payload bytes, inflated, after which one call of receive_data returns: a read of 64 KiB can inflate to 50 MiB."""
 
-cdef Py_ssize_t EVENTS = 1024
+cdef Py_ssize_t EVENTS = MAX_EVENTS
+cdef uint64_t EVENT_BYTES = MAX_EVENT_BYTES
 cdef Py_ssize_t LARGEST_CONTROL = 125
 cdef object CLIENT = Role.CLIENT
 cdef object HARDENED = Policy()
@@ -231,7 +234,8 @@ cdef class Inspector:
 
     @property
     def has_more(self) -> bool:
-        """Whether receive_data stopped at MAX_EVENTS and should be called again, with b"" or with what came since."""
+        """Whether receive_data stopped at MAX_EVENTS or MAX_EVENT_BYTES and should be called again, with b"" or with
+        what came since."""
         return self.rest.used > self.rest_begin
 
     @property
@@ -254,12 +258,13 @@ cdef class Inspector:
 
         Args:
             data: any contiguous buffer of bytes; nothing refers to it afterwards. b"" goes on where the last call
-                stopped at MAX_EVENTS.
+                stopped.
             size: how many bytes of it to read; None: all. For a receive buffer that is used again and again: it
                 saves the slice.
 
         Returns:
-            At most MAX_EVENTS events (Message, Ping, Pong, Close), in stream order.
+            At most MAX_EVENTS events (Message, Ping, Pong, Close), in stream order; none after those that hold
+            MAX_EVENT_BYTES or more. ``has_more`` says whether it stopped for that.
 
         Raises:
             ArgumentTypeError: data is not a buffer of bytes, or size not an int.
@@ -340,7 +345,8 @@ cdef class Inspector:
         cdef MessageReader reader = self.reader
         cdef Step step
         cdef Py_ssize_t count = 0
-        while count < EVENTS and not self.ended:    # a hook may have ended it
+        cdef uint64_t size = 0
+        while count < EVENTS and size < EVENT_BYTES and not self.ended:    # a hook may have ended it
             step = reader.next()
             if self.ended:      # by the clock
                 return 0
@@ -350,6 +356,7 @@ cdef class Inspector:
                 if not self.take_message(events):
                     return 0
                 count += 1
+                size += reader.message_size
             elif step == NEED_DATA:
                 return 0
             elif step == FAULT:

@@ -21,8 +21,8 @@ _NAMES = {dict: "object", list: "array", str: "str", int: "int", float: "float",
 def describe(payload: bytes, kind: Any, text: bool) -> str:
     """Where and how a payload is not of the type ``kind``: ``"expected int, got str at $.room.members[3]"``.
 
-    A peer chooses how often this runs, so what it may cost is bounded: 48 conversions of parts of the message, 16 levels,
-    and nothing at all for payloads above 64 KiB.
+    A peer chooses how often this runs, so what it may cost is bounded: 48 conversions of parts of the message, 16
+    levels, and nothing at all for payloads above 64 KiB.
     """
     if len(payload) > LARGEST_PAYLOAD:
         return "not of the schema's type"

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 import tracemalloc
+import zlib
 
 import pytest
 
+from framewarden.codec import encode_frame
 from framewarden.codec.extensions import DeflateParameters
-from framewarden.engine import MAX_EVENTS, Inspector
+from framewarden.engine import MAX_EVENT_BYTES, MAX_EVENTS, Inspector
 from framewarden.policy import Limits, Policy
 from framewarden.rfc6455 import State
 
@@ -51,6 +53,22 @@ def test_a_length_that_no_limit_allows_is_refused_at_its_header(length):
     assert inspector.violation.rule == "frame-too-big"
     assert inspector.bytes_held < 128
     assert peak < 16 * 1024
+
+
+def test_one_call_returns_a_bounded_number_of_bytes():
+    """Small frames that inflate to 64 KiB each: one read of them must not become 50 MiB of messages at once."""
+    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
+    wire = (stream.compress(bytes(65_000)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    frames = encode_frame(2, wire, rsv=4, key=b"abcd") * 100
+    inspector = Inspector(deflate=DeflateParameters(False, False))
+    sizes = []
+    data = frames
+    while data or inspector.has_more:
+        sizes.append(sum(message.inflated_bytes for message in inspector.receive_data(data)))
+        data = b""
+    assert sum(sizes) == 6_500_000
+    assert max(sizes) < MAX_EVENT_BYTES + 65_000
+    assert len(sizes) == 6
 
 
 def test_an_unfinished_message_is_let_go_at_its_end_and_at_the_end():
