@@ -25,8 +25,8 @@ cdef const char *TAIL = b"\x00\x00\xff\xff"
 # RFC 7692 7.2.1: an empty stored block, which the sender took off the end of a message and the receiver puts back.
 cdef size_t TAIL_SIZE = 4
 cdef bytes FINAL_BLOCK = b"\x03\x00"
-# RFC 1951 3.2.6: an empty last block. Fed behind the tail it ends the stream, unless the message was cut inside a block:
-# then it is taken for data, or is an error. Only for streams that end with the message.
+# RFC 1951 3.2.6: an empty last block. Fed behind the tail it ends the stream, unless the message was cut inside a
+# block: then it is taken for data, or is an error. Only for streams that end with the message.
 
 cdef dict idle_compressors = {}     # (level, window_bits): a compressor without history
 

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, Self, final
 
 from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine._events import Close, Message, Ping, Pong
@@ -14,8 +14,8 @@ REPORTED: frozenset[str]
 @final
 class Inspector:
     subject: str
-    def __init__(
-        self,
+    def __new__(
+        cls,
         policy: Policy = ...,
         role: Role | str = ...,
         *,
@@ -28,7 +28,7 @@ class Inspector:
         address: str = ...,
         clock: Callable[[], float] = ...,
         key_source: Callable[[int], bytes] = ...,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def state(self) -> State: ...
     @property
