@@ -349,6 +349,39 @@ async def test_a_handler_that_cancels_itself_is_1011():
         assert await client.read_close() == (1011, "handler-error")
 
 
+@pytest.mark.parametrize("where", ["on_open", "on_message"])
+@run
+async def test_a_cancelled_error_that_a_handler_raises_is_1011(where):
+    class Cancelling(Handler):
+        def on_open(self, session):
+            if where == "on_open":
+                raise asyncio.CancelledError
+
+        def on_message(self, session, message):
+            raise asyncio.CancelledError
+
+    async with serving(Cancelling) as server, upgraded(server) as client:
+        client.send(text("x"))
+        assert await client.read_close() == (1011, "handler-error")
+        assert rules(server) == ["handler-error"]
+
+
+@run
+async def test_what_is_sent_after_an_error_of_ours_still_leaves(monkeypatch):
+    handler = Recorder()
+    async with serving(handler) as server, upgraded(server):
+        await until(lambda: handler.sessions)
+        connection = next(iter(server._context.members))
+
+        def broken(*arguments):
+            raise ZeroDivisionError
+
+        connection._receive = broken
+        with pytest.raises(ZeroDivisionError):
+            connection.received(b"", 0)
+        assert not handler.sessions[0].flushing
+
+
 @run
 async def test_a_send_after_the_end_raises_and_is_not_an_error_of_the_handler(caplog):
     seen = []
@@ -453,9 +486,88 @@ async def test_a_reset_while_the_handler_waits():
         client.send(text("x"))
         await until(lambda: handler.running)
         client.reset()
-        await until(lambda: not server._context.members)
+        await until(lambda: is_lost(server))
+        assert server._context.members  # it counts as long as work is done for it
         let(handler, 1)
         await until(lambda: handler.told == ["open", "x", (1006, "")])
+        await until(lambda: not server._context.members)
+
+
+def is_lost(server):
+    return all(member._lost for member in server._context.members)
+
+
+@run
+async def test_the_work_of_dead_connections_counts_as_connections():
+    handler = Async()
+    limits = Limits(max_connections=2, close_seconds=30)
+    async with serving(handler, limits=limits) as server:
+        for _ in range(2):
+            async with upgraded(server) as client:
+                handler.running = 0
+                client.send(text("x") * 50)
+                await until(lambda: handler.running)
+                client.reset()
+                await until(lambda: is_lost(server))
+        members = tuple(server._context.members)
+        assert [len(member._queue) for member in members] == [0, 0]  # nobody waits for the other 49
+        async with connected(server) as client:
+            assert await client.read_head() == 503
+        handler.running = 2
+        let(handler, 2)
+        await until(lambda: not server._context.members)
+        assert handler.told == ["open", "open", "x", "x", (1006, ""), (1006, "")]
+        async with upgraded(server):
+            pass
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+@run
+async def test_a_handler_that_hangs_is_cut_off_after_the_end(how):
+    handler = Async()
+    async with serving(handler, limits=Limits(close_seconds=0.2)) as server, upgraded(server) as client:
+        client.send(text("x"), text("y"))
+        await until(lambda: handler.running)
+        if how == "reset":
+            client.reset()
+        else:
+            client.send(close())
+            assert await client.read_close() == (1000, "")
+            assert await client.read_eof() == b""
+            client.writer.close()
+        await until(lambda: not server._context.members)
+        assert handler.told == ["open", (1006, "") if how == "reset" else (1000, "")]
+        await until(lambda: not server._context.tasks)
+        assert sum(map(len, server._context.wheel._slots.values())) == 0
+
+
+@run
+async def test_closing_in_on_open_has_a_deadline():
+    class Closing(Handler):
+        def on_open(self, session):
+            session.close(4000)
+
+    async with serving(Closing, limits=Limits(close_seconds=0.2)) as server, upgraded(server) as client:
+        assert await client.read_close() == (4000, "")
+        assert await asyncio.wait_for(client.reader.read(), 2) == b""
+
+
+@run
+async def test_a_handler_that_closes_while_its_queue_is_full():
+    class Closing(Handler):
+        async def on_message(self, session, message):
+            await asyncio.sleep(0.05)
+            session.close(4000)
+            session.send("before the Close, if it is the first")
+
+    limits = Limits(max_queued_messages=4, close_seconds=5)
+    async with serving(Closing, limits=limits) as server, upgraded(server) as client:
+        for _ in range(3000):
+            client.send(text("x"))
+        assert (await client.read_frame())[0] == 0x81
+        assert await client.read_close() == (4000, "")
+        client.send(close(4000))
+        assert await asyncio.wait_for(client.reader.read(), 2) == b""  # not a reset, and at once
 
 
 @run

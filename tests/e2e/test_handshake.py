@@ -1,16 +1,20 @@
 """The opening handshake over real sockets: statuses, deadlines, bytes that come too early."""
 
 import asyncio
+import collections
 import contextlib
+import gc
 import os
 import ssl
 
 import pytest
 import trustme
 
+from framewarden.errors import PolicyError
 from framewarden.identity import Identity
 from framewarden.policy import Access, Deflate, Limits, Policy
 from framewarden.session import Handler
+from framewarden.transports import Server
 from tests.e2e.harness import connected, frame, head, rules, run, serving, text, until, upgraded
 
 
@@ -192,8 +196,43 @@ async def test_an_admission_that_never_ends():
     handler = Slow()
     async with serving(handler, limits=Limits(handshake_seconds=0.2)) as server, connected(server) as client:
         client.send(head(server))
-        assert await client.read_head() == 408
+        assert await client.read_head() == 503
+        assert rules(server) == ["authenticate-error"]  # the peer has done its part
         await until(lambda: handler.cancelled)
+
+
+@run
+async def test_an_error_of_ours_in_an_asynchronous_admission_closes(monkeypatch):
+    handler = Slow()
+    async with serving(handler) as server, connected(server) as client:
+        client.send(head(server))
+        await asyncio.sleep(0.05)
+        (member,) = server._context.members
+        monkeypatch.setattr(type(member), "_conclude", lambda self, decision: 1 / 0)
+        handler.release.set()
+        with contextlib.suppress(ConnectionError):
+            assert await client.read_eof() == b""
+        await until(lambda: not server._context.members)
+
+
+@run
+async def test_authenticate_that_is_set_on_the_object():
+    handler = Handler()
+    handler.authenticate = lambda request: None
+    async with serving(handler) as server, connected(server) as client:
+        client.send(head(server))
+        assert await client.read_head() == 401
+
+
+@pytest.mark.parametrize("challenge", ['Bearer realm="é"', "", "a\r\nb", None])
+def test_a_challenge_that_cannot_be_sent(challenge):
+    class Bad(Handler):
+        def authenticate(self, request):
+            return None
+
+    Bad.challenge = challenge
+    with pytest.raises(PolicyError, match="challenge"):
+        Server(Bad)
 
 
 @pytest.mark.parametrize(
@@ -262,3 +301,42 @@ async def test_a_peer_that_cannot_do_tls_is_not_worth_a_line_in_the_log(context,
             await client.read_eof()
         await until(lambda: not server._context.members)
         assert caplog.records == []
+
+
+@run
+async def test_a_broken_tls_handshake_leaves_nothing_to_the_garbage_collector(context):
+    async def break_off(server):
+        async with connected(server) as client:
+            client.send(b"no TLS at all")
+            with contextlib.suppress(ConnectionError):
+                await client.read_eof()
+        await until(lambda: not server._context.members)
+
+    async with serving(ssl=context) as server:
+        await break_off(server)
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(50):
+                await break_off(server)
+            gc.collect()
+            left = collections.Counter(type(found).__name__ for found in gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        assert left.keys().isdisjoint({"AdmissionProtocol", "SSLTransport", "SSLObject", "_SSLSocket", "traceback"}), left
+
+
+@run
+async def test_an_unexpected_error_gives_the_place_back(context, monkeypatch, caplog):
+    async def broken(*arguments):
+        raise ValueError("secret")
+
+    monkeypatch.setattr("framewarden.transports.acceptor.connect_tls", broken)
+    async with serving(ssl=context) as server, connected(server) as client:
+        assert await client.read_eof() == b""
+        await until(lambda: not server._context.members)
+        assert "ValueError" in caplog.text
+        assert "secret" not in caplog.text

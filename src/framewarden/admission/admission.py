@@ -1,5 +1,6 @@
 """The decision about one request, compiled once from the policy."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -8,8 +9,8 @@ import msgspec
 from framewarden.admission.names import DEFAULT_PORTS, HostPort, Origin, default_hosts, parse_host, parse_origin
 from framewarden.admission.reporting import describe_error
 from framewarden.codec.extensions import DeflateParameters, negotiate_deflate
-from framewarden.codec.handshake import Refusal, Request, refuse
-from framewarden.errors import PolicyError
+from framewarden.codec.handshake import Refusal, Request, checked_value, refuse
+from framewarden.errors import ArgumentError, PolicyError
 from framewarden.identity import Identity
 from framewarden.policy import Policy
 
@@ -48,7 +49,7 @@ class Admission:
         challenge: value of WWW-Authenticate in a 401.
 
     Raises:
-        PolicyError: an origin or a host of the policy cannot be read.
+        PolicyError: an origin or a host of the policy cannot be read, or ``challenge`` cannot be sent.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Admission:
         self._subprotocols = access.subprotocols
         self._deflate = policy.deflate
         self._authenticate = authenticate
-        self._challenge = (("WWW-Authenticate", challenge),)
+        self._challenge = (("WWW-Authenticate", _checked_challenge(challenge)),)
 
     def _compile_hosts(self, hosts: tuple[str, ...]) -> frozenset[HostPort]:
         parsed = {value: parse_host(value, self._default_port) for value in hosts}
@@ -97,7 +98,7 @@ class Admission:
             return self._accept(request, None)
         try:
             identity = self._authenticate(request)
-        except Exception as error:  # noqa: BLE001  # user code raises what it likes
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # user code raises what it likes
             return self._failed(error)
         if isinstance(identity, Awaitable):
             return self._admit_later(request, identity)
@@ -106,6 +107,11 @@ class Admission:
     async def _admit_later(self, request: Request, identity: Awaitable[Identity | None]) -> Accepted | Refusal:
         try:
             known = await identity
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return self._failed(error)  # nobody cancelled us: the hook raised it, or what it awaited was cancelled
         except Exception as error:  # noqa: BLE001  # user code raises what it likes
             return self._failed(error)
         return self._conclude(request, known)
@@ -133,7 +139,7 @@ class Admission:
             return self._failed(TypeError(f"authenticate() returned {type(identity).__name__}, not Identity or None"))
         return self._accept(request, identity)
 
-    def _failed(self, error: Exception) -> Refusal:
+    def _failed(self, error: BaseException) -> Refusal:
         if isinstance(error, PermissionError):
             return refuse("forbidden")
         _log.error("authenticate() failed: %s", describe_error(error))
@@ -146,3 +152,11 @@ class Admission:
         agreed = None if self._deflate is None else negotiate_deflate(request.extensions, self._deflate)
         deflate, extensions = (None, None) if agreed is None else agreed
         return Accepted(identity=identity, subprotocol=subprotocol, deflate=deflate, extensions=extensions)
+
+
+def _checked_challenge(challenge: str) -> str:
+    """Found out now, and not when the first 401 cannot be written."""
+    try:
+        return checked_value(challenge)
+    except (ArgumentError, TypeError):
+        raise PolicyError(f"Handler.challenge: {challenge!r} is not one line of printable ASCII") from None

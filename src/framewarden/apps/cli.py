@@ -21,8 +21,9 @@ __all__ = ["app", "main"]
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
-# What typer raises for a wrong command line. Its base class has had several homes: click, then typer's copy of it.
-WrongUsage: type[Exception] = typer.BadParameter.__mro__[-4]
+# What typer raises for a wrong command line. It has had several homes, click and then typer's copy of it, but one name.
+WrongUsage: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+assert issubclass(WrongUsage, Exception)
 
 app = typer.Typer(
     name="framewarden",

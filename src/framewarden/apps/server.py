@@ -1,6 +1,7 @@
 """``framewarden serve``: a server made of names on a command line."""
 
 import importlib
+import inspect
 import ssl
 import sys
 from collections.abc import Callable
@@ -25,11 +26,30 @@ def load_handler(name: str) -> type[Handler] | Handler:
         raise PolicyError(f"--handler must be module:Class, not {name!r}")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise PolicyError(f"--handler {name}: {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # importing runs the module, which raises what it likes
+        raise _unusable(name, error) from None
     if isinstance(found, Handler) or (isinstance(found, type) and issubclass(found, Handler)):
         return found
     raise PolicyError(f"--handler {name}: not a framewarden.Handler")
+
+
+def make_handler(name: str) -> Handler:
+    """As ``load_handler``; a class is called without arguments.
+
+    Raises:
+        PolicyError: there is no such thing, it is not a Handler, or it cannot be made.
+    """
+    found = load_handler(name)
+    if not inspect.isclass(found):
+        return found
+    try:
+        return found()
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # user code raises what it likes
+        raise _unusable(name, error) from None
+
+
+def _unusable(name: str, error: BaseException) -> PolicyError:
+    return PolicyError(f"--handler {name}: {type(error).__name__}: {error}")
 
 
 def search_current_directory() -> None:
@@ -52,7 +72,8 @@ def server_tls(certificate: Path, key: Path | None) -> ssl.SSLContext:
     try:
         context.load_cert_chain(certificate, key, password=_no_password)
     except (OSError, ValueError) as error:
-        raise PolicyError(f"{certificate}: {error}") from None
+        files = str(certificate) if key is None else f"{certificate}, {key}"  # OpenSSL does not say which one it is
+        raise PolicyError(f"{files}: {error}") from None
     return context
 
 
@@ -81,6 +102,6 @@ def run(
         raise PolicyError("--key needs --certificate")
     search_current_directory()
     policy = Policy() if policy_file is None else load_policy(policy_file)
-    made = None if handler is None else load_handler(handler)
+    made = None if handler is None else make_handler(handler)
     tls = None if certificate is None else server_tls(certificate, key)
     serve(made, policy, host, port, ssl=tls, on_start=on_start)

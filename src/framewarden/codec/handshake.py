@@ -29,6 +29,7 @@ __all__ = [
     "Request",
     "accept_value",
     "canonical_head",
+    "checked_value",
     "refusal_response",
     "switching_headers",
     "switching_response",
@@ -356,9 +357,9 @@ def switching_headers(subprotocol: str | None, extensions: str | None) -> tuple[
     """
     headers = []
     if subprotocol is not None:
-        headers.append(("Sec-WebSocket-Protocol", _checked(subprotocol)))
+        headers.append(("Sec-WebSocket-Protocol", checked_value(subprotocol)))
     if extensions is not None:
-        headers.append(("Sec-WebSocket-Extensions", _checked(extensions)))
+        headers.append(("Sec-WebSocket-Extensions", checked_value(extensions)))
     return tuple(headers)
 
 
@@ -416,15 +417,19 @@ def refusal_response(refusal: Refusal) -> bytes:
 
 
 def _write_head(first_line: str, headers: tuple[tuple[str, str], ...]) -> bytes:
-    lines = [first_line, *(f"{_checked_name(name)}: {_checked(value)}" for name, value in headers), "", ""]
+    lines = [first_line, *(f"{_checked_name(name)}: {checked_value(value)}" for name, value in headers), "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 
 _VALUE = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
 
 
-def _checked(value: str) -> str:
-    """``value``, if it is one line of printable ASCII: CR and LF never come out of a header that we write."""
+def checked_value(value: str) -> str:
+    """``value``, if it is one line of printable ASCII: CR and LF never come out of a header that we write.
+
+    Raises:
+        ArgumentError: it is not.
+    """
     if _VALUE.fullmatch(value) is None:
         raise ArgumentError("a header value must be printable ASCII without line ends")
     return value

@@ -59,6 +59,7 @@ cdef extern from "Python.h":
     void PyErr_Restore(PyObject *, PyObject *, PyObject *) noexcept
     bint PyErr_GivenExceptionMatches(PyObject *, PyObject *) noexcept
     int PyException_SetTraceback(PyObject *, PyObject *) noexcept
+    Py_ssize_t PyNumber_AsSsize_t(object, PyObject *) noexcept
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
     bint PyUnicode_IS_COMPACT_ASCII(object) noexcept
     void *PyUnicode_1BYTE_DATA(object) noexcept
@@ -784,12 +785,15 @@ cdef const uint8_t *address_of(object payload) except NULL:
 
 cdef size_t checked_size(object size, Py_ssize_t available) except? 0:
     """How many bytes of a buffer to read."""
+    cdef Py_ssize_t wanted
     if size is None:
         return <size_t>available
-    check_type("size", size, int)
-    if not 0 <= size <= available:
+    if type(size) is not int:
+        check_type("size", size, int)
+    wanted = PyNumber_AsSsize_t(size, NULL)     # too large a number becomes the largest
+    if not 0 <= wanted <= available:
         raise ArgumentError(f"size must be 0 to {available}, the size of data, not {size}")
-    return <size_t>size
+    return <size_t>wanted
 
 
 cdef int check_type(str name, object value, object kind) except -1:

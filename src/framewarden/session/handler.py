@@ -17,6 +17,9 @@ class Handler:
     returned, or what it returned has been awaited. Ping and Close are answered meanwhile. An exception is logged,
     without its text, and closes the connection with 1011 [handler-error].
 
+    When the connection is gone, what ``on_message`` is just doing has ``close_seconds`` to end; then it is cancelled.
+    Messages that still wait are handled in this time if the peer said Close, and forgotten if it just went away.
+
     Attributes:
         challenge: value of WWW-Authenticate in the 401 that a request gets which ``authenticate`` did not accept
             (RFC 9110 11.6.1).
@@ -41,15 +44,20 @@ class Handler:
         """The connection is open. Nothing has been received yet."""
 
     def on_message(self, session: Session, message: Any) -> Awaitable[None] | None:
-        """A message that passed every rule: a ``str``, ``bytes``, or an object of the schema's type."""
+        """A message that passed every rule: a ``str``, ``bytes``, or an object of the schema's type.
+
+        What an ``async`` one sends leaves a turn of the event loop later at the earliest, so a message that comes in
+        one piece with the peer's Close can no longer be answered by it (``send`` raises ClosedError): RFC 6455 5.5.1
+        has the Close answered at once. One that is not ``async`` answers before the Close.
+        """
 
     def on_close(self, session: Session, code: int, reason: str) -> Awaitable[None] | None:
         """The connection has ended: called once, after the last message. ``code``: RFC 6455 7.4; 1006: no Close."""
 
     @property
     def authenticates(self) -> bool:
-        """Whether ``authenticate`` is overridden."""
-        return type(self).authenticate is not Handler.authenticate
+        """Whether ``authenticate`` is overridden, by the class or on the object."""
+        return getattr(self.authenticate, "__func__", None) is not Handler.authenticate
 
 
 class Echo(Handler):

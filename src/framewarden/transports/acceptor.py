@@ -10,8 +10,9 @@ import logging
 import resource
 import socket
 import ssl
+import traceback
 
-from framewarden.admission import format_host
+from framewarden.admission import describe_error, format_host
 from framewarden.transports.context import Context
 from framewarden.transports.tls import PeerErrorsAside, connect_tls
 from framewarden.transports.upgrade import AdmissionProtocol, Upgrade
@@ -31,6 +32,19 @@ RESERVED_FILES = 256
 TURNED_AWAY_AT_ONCE = 64
 """Connections beyond the limit that are told so with a 503 at a time; those beyond are closed without a word."""
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+GONE_ALREADY = (
+    errno.ECONNABORTED,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENOPROTOOPT,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+    errno.EPROTO,
+)
+"""Errors of one connection before we took it. accept(2): "Linux accept() passes already-pending network errors on the
+new socket as an error code from accept()"; EPERM: "Firewall rules forbid connection"."""
 
 
 def connection_limit(configured: int | None) -> int:
@@ -50,9 +64,16 @@ def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
         OSError: the name is unknown, or no address can be bound.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return _listen(host, port, backlog)
     except UnicodeError:
         raise OSError(errno.EINVAL, f"{host} is not a host name") from None
+    except OSError as error:
+        # The system says what, but not where.
+        raise type(error)(error.errno, f"{format_host(host, port)}: {error.strerror}") from None
+
+
+def _listen(host: str, port: int, backlog: int) -> list[socket.socket]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):
@@ -77,7 +98,7 @@ def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
             sock.close()
         raise
     if not sockets:
-        raise OSError(errno.EADDRNOTAVAIL, f"no address of {host} can be listened on")
+        raise OSError(errno.EADDRNOTAVAIL, "none of its addresses can be listened on")
     return sockets
 
 
@@ -128,9 +149,9 @@ class Acceptor:
                 sock, address = listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
-            except ConnectionAbortedError:
-                continue  # it went away before we took it
             except OSError as error:
+                if error.errno in GONE_ALREADY:
+                    continue
                 if error.errno not in OUT_OF_FILES:
                     raise
                 self._pause(error)
@@ -169,9 +190,23 @@ class Acceptor:
                 # The deadline of the handshake runs from accept, in the wheel; aiofastnet's must not come before it.
                 seconds = 2 * self._context.policy.limits.handshake_seconds
                 await connect_tls(self._tls_loop, lambda: protocol, sock, self._tls, seconds)
-        except (OSError, asyncio.CancelledError) as error:
-            _log.debug("%s did not get connected: %s", protocol.address, type(error).__name__)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, its place is given back
+            if isinstance(error, OSError | asyncio.CancelledError):
+                _log.debug("%s did not get connected: %s", protocol.address, type(error).__name__)
+            else:
+                _log.error("%s did not get connected: %s", protocol.address, describe_error(error))
             protocol.connection_lost(None)
             sock.close()
+            _forget_frames(error)
         finally:
             protocol.connecting = None
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Break the cycle of an exception and the frames that it went through.
+
+    The TLS object in them has tens of KiB, which a peer that has not even said who it is could leave to the garbage
+    collector with every connection.
+    """
+    traceback.clear_frames(error.__traceback__)
+    error.__traceback__ = None

@@ -47,6 +47,7 @@ class Connection:
         "_full_since",
         "_inspector",
         "_last_received",
+        "_lost",
         "_on_message",
         "_ping_sent",
         "_queue",
@@ -78,6 +79,7 @@ class Connection:
         self._close_by: float | None = None
         self._ending: Ending | None = None
         self._finished = False  # nothing may be written any more
+        self._lost = False  # the transport is gone
         self._told = False  # on_close has been called
         self._ping_sent: float | None = None
         self._stalled = False  # the peer does not read what we write
@@ -91,9 +93,13 @@ class Connection:
     def open(self) -> None:
         """The 101 is written."""
         self._session.flushing = True
-        self._call(self._context.handler.on_open, self._session)
+        try:
+            self._call(self._context.handler.on_open, self._session)
+        finally:
+            self._session.flushing = False
         self.flush()
-        self._context.wheel.add(self, self._next_deadline())
+        if self._close_by is None and not self._finished:  # else on_open has closed: the deadline of that is set
+            self._context.wheel.add(self, self._next_deadline())
 
     def received(self, data: bytes | bytearray, size: int) -> None:
         """``size`` bytes came in. ``data`` is only valid during this call."""
@@ -101,9 +107,12 @@ class Connection:
             return  # read and thrown away, so that our Close arrives
         self._last_received = self._context.wheel.now()
         self._session.flushing = True
-        self._handle(self._receive(data, size))
-        while self._inspector.has_more and self._full_since is None:
-            self._handle(self._receive(b""))
+        try:
+            self._handle(self._receive(data, size))
+            while self._inspector.has_more and self._full_since is None:
+                self._handle(self._receive(b""))
+        finally:
+            self._session.flushing = False  # whatever happened, the next send asks for a flush again
         self.flush()
 
     def eof_received(self) -> bool:
@@ -116,8 +125,24 @@ class Connection:
         self._context.wheel.remove(self)
         if self._ending is not None:
             self._ending.cancel()
+        self._lost = True
+        if self._is_abnormal():
+            self._clear_queue()  # nobody waits for what would be done about it
         self._finish()
-        self._context.discard(self)
+        self._leave()
+
+    def _leave(self) -> None:
+        """The transport is gone. As long as the handler works for it, it counts, and not longer than close_seconds.
+
+        Otherwise a peer that connects, sends and goes away, again and again, would have as much work waiting here as it
+        likes: max_connections bounds work and memory only if this is part of them.
+        """
+        wheel = self._context.wheel
+        if self._worker is None:
+            wheel.remove(self)
+            self._context.discard(self)
+        else:
+            wheel.add(self, wheel.now() + self._context.policy.limits.close_seconds)
 
     def pause_writing(self) -> None:
         """The peer does not read what we send: we do not read what it sends, so that answers cannot pile up."""
@@ -139,7 +164,8 @@ class Connection:
         """Close at once."""
         if self._worker is not None:
             self._worker.cancel()
-        self._transport.abort()
+        if not self._lost:
+            self._transport.abort()
 
     # Messages to the handler
 
@@ -152,7 +178,7 @@ class Connection:
                     continue
                 try:
                     result = on_message(session, event.data)
-                except Exception as error:  # noqa: BLE001  # user code raises what it likes
+                except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # user code raises what it likes
                     self._handler_failed(error)
                     return
                 if result is not None:
@@ -165,7 +191,7 @@ class Connection:
         """Call a hook of the handler while none is running."""
         try:
             result = hook(*arguments)
-        except Exception as error:  # noqa: BLE001  # user code raises what it likes
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # user code raises what it likes
             self._handler_failed(error)
         else:
             if result is not None:
@@ -185,6 +211,11 @@ class Connection:
         if self._full_since is None and self._is_full():
             self._full_since = self._context.wheel.now()
             self._pause_or_resume()
+
+    def _clear_queue(self) -> None:
+        if self._queue is not None:
+            self._queue.clear()
+            self._queued_bytes = 0
 
     def _is_full(self, divisor: int = 1) -> bool:
         """Whether the queue holds its limits, or a part of them: reading goes on when it is half empty again."""
@@ -216,6 +247,8 @@ class Connection:
             self._worker = None
             if self._finished and not self._context.loop.is_closed():
                 self._tell_close()
+                if self._lost:
+                    self._leave()
 
     def _read_again(self) -> None:
         """The queue has room. The time in which we did not read is nobody's silence."""
@@ -243,9 +276,9 @@ class Connection:
 
     def _handler_failed(self, error: BaseException) -> None:
         """RFC 6455 7.4.1, 1011: "it encountered an unexpected condition"."""
-        if self._queue is not None:
-            self._queue.clear()
-            self._queued_bytes = 0
+        self._clear_queue()
+        if self._full_since is not None:
+            self._read_again()  # the answer to our Close may be what has not been read
         state = self._inspector.state
         if isinstance(error, ClosedError | asyncio.CancelledError) and state is not State.OPEN:
             return  # it sent after the end, which it could not know of, or it was cut off
@@ -293,6 +326,10 @@ class Connection:
             if self._worker is None:
                 self._tell_close()
 
+    def _is_abnormal(self) -> bool:
+        """Whether the transport ended without a Close of the peer and without a violation (RFC 6455 7.1.5)."""
+        return self._inspector.violation is None and self._inspector.close_code == CloseCode.ABNORMAL_CLOSURE
+
     def _tell_close(self) -> None:
         """Tell the handler, once, behind the last message."""
         if self._told:
@@ -327,8 +364,13 @@ class Connection:
         return since + self._context.policy.limits.pong_seconds
 
     def on_deadline(self, now: float) -> float | None:
-        """Send a Ping, give up, or say when to come again."""
+        """Send a Ping, give up, cut the handler off, or say when to come again."""
         limits = self._context.policy.limits
+        if self._lost:
+            if self._worker is None:
+                return None
+            self._worker.cancel()
+            return now + limits.close_seconds  # it may go on all the same
         if self._close_by is not None:
             if now < self._close_by:
                 return self._close_by

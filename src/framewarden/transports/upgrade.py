@@ -1,16 +1,19 @@
 """The opening handshake on one socket: from accept to the 101, or to a refusal that really arrives."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from framewarden.admission import Accepted
+from framewarden.admission import Accepted, describe_error
 from framewarden.codec.handshake import HandshakeParser, Refusal, Request, refusal_response, refuse
 from framewarden.transports.context import Context
 from framewarden.transports.ending import Ending
 
 __all__ = ["AdmissionProtocol", "Upgrade"]
+
+_log = logging.getLogger("framewarden.admission")
 
 Upgrade = Callable[["AdmissionProtocol", asyncio.Transport, Request, Accepted], None]
 """Takes the transport over. The 101 is still to be written."""
@@ -111,6 +114,10 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
         if self._transport is None:
             self._context.refused("handshake-timeout", self.address)
             self.abort()
+        elif self._task is not None:
+            # The request is complete: it is the handler that let the time pass, not the peer.
+            _log.error("authenticate() did not answer within handshake_seconds")
+            self._refuse(refuse("authenticate-error", "authenticate() did not answer in time"))
         else:
             self._refuse(refuse("handshake-timeout"))
 
@@ -137,9 +144,14 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
             self._task = self._context.keep(self._context.loop.create_task(self._wait(decision)))
 
     async def _wait(self, decision: Awaitable[Accepted | Refusal]) -> None:
-        decided = await decision
-        self._task = None
-        self._conclude(decided)
+        try:
+            decided = await decision
+            self._task = None
+            self._conclude(decided)
+        except Exception as error:  # noqa: BLE001  # an error of ours; without a transport no deadline would end it
+            _log.error("%s was not admitted: %s", self.address, describe_error(error))
+            self._task = None  # which is this one
+            self.abort()
 
     def _conclude(self, decision: Accepted | Refusal) -> None:
         if self._parser is None:
@@ -173,11 +185,12 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
         """Answer with HTTP and close. RFC 6455 4.2.2: "abort ... and return an appropriate HTTP error code"."""
         transport = self._transport
         assert transport is not None
+        response = refusal_response(refusal)  # before the deadline is given up: this may raise
         self._release()
         self._context.refused(refusal.rule, self.address)
         if transport.is_closing():
             return
-        transport.write(refusal_response(refusal))
+        transport.write(response)
         self._ending = Ending(
             self._context.wheel,
             transport,
