@@ -153,8 +153,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         binary: type of the MessagePack in Binary messages; None: Binary is refused.
         routes: schemas by request path; one that matches replaces this schema.
         subprotocols: schemas by subprotocol, looked up in the schema that the route chose.
-        duplicate_keys: "refuse" finds JSON objects that have the same name twice [schema-duplicate-key]; it costs about
-            a third of the decoding.
+        duplicate_keys: "refuse" finds JSON objects that have the same name twice [schema-duplicate-key]; it costs
+            about half of the decoding.
         dec_hook: msgspec's hook for types of your own; it raises ValueError for a value that it refuses.
     """
 
