@@ -16,8 +16,12 @@ from framewarden.rules import RULES
 from framewarden.session import Handler
 from tests.meta.imports import PACKAGE, ROOMS, ROOT
 
+MADE = {"build", "dist", ".venv"}  # copies of this tree stand there
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")]
+    path
+    for pattern in ("*.md", "docs/*.md", "*/README.md", "*/*/README.md")
+    for path in ROOT.glob(pattern)
+    if not MADE.intersection(path.relative_to(ROOT).parts)
 )
 
 
