@@ -118,10 +118,11 @@ def play_on_server(attack: Attack, guarded: Guarded) -> Seen:
     with contextlib.ExitStack() as stack:
         for _ in range(attack.crowd):
             stack.enter_context(Wire.to(address)).upgrade()
+        since = guarded.noted
         wire = stack.enter_context(Wire.to(address))
         if RULES[attack.rule].close_code is not None:
             wire.upgrade(attack.path, deflate=attack.deflate)
-        return strike(wire, attack, lambda: guarded.rules_of(wire.name))
+        return strike(wire, attack, lambda: guarded.rules_of(attack.against, wire.name, since))
 
 
 def play_on_client(attack: Attack) -> Seen:

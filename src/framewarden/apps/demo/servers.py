@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import threading
 from concurrent.futures import Future
 from types import TracebackType
@@ -54,20 +55,28 @@ class Guarded:
 
     def __init__(self) -> None:
         self.addresses: dict[str, HostPort] = {}
-        self._events: list[SecurityEvent] = []
+        self._events: list[tuple[str, SecurityEvent]] = []
         self._failure: Exception | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready: Future[dict[str, HostPort]] = Future()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="framewarden demo", daemon=True)
 
-    def rules_of(self, address: str) -> tuple[str, ...]:
-        """The rules that the servers say the peer at ``address`` broke, in order."""
-        return tuple(event.rule for event in self._events if event.address == address)
+    @property
+    def noted(self) -> int:
+        """How many security events there have been."""
+        return len(self._events)
 
-    def note(self, event: SecurityEvent) -> None:
+    def rules_of(self, server: str, address: str, since: int) -> tuple[str, ...]:
+        """The rules that a server says the peer at ``address`` broke, in order.
+
+        ``since``: what ``noted`` was when the peer connected; an earlier peer may have had the same port.
+        """
+        return tuple(event.rule for name, event in self._events[since:] if (name, event.address) == (server, address))
+
+    def note(self, server: str, event: SecurityEvent) -> None:
         """Keep a security event: ``on_event`` of every policy."""
-        self._events.append(event)
+        self._events.append((server, event))
 
     def _run(self) -> None:
         try:
@@ -83,7 +92,7 @@ class Guarded:
         addresses = {}
         async with contextlib.AsyncExitStack() as stack:
             for name, (handler, policy) in SERVERS.items():
-                server = Server(handler, observed(policy, self), port=0)
+                server = Server(handler, observed(policy, self, name), port=0)
                 addresses[name] = (await stack.enter_async_context(server)).address
             self._ready.set_result(addresses)
             await self._stop.wait()
@@ -105,7 +114,7 @@ class Guarded:
             raise self._failure
 
 
-def observed(policy: Policy, by: Guarded) -> Policy:
-    """The same policy, with its security events noted."""
+def observed(policy: Policy, by: Guarded, server: str) -> Policy:
+    """The same policy, with its security events noted under the server's name."""
     fields = {name: getattr(policy, name) for name in policy.__struct_fields__}
-    return Policy(**fields | {"on_event": by.note})
+    return Policy(**fields | {"on_event": functools.partial(by.note, server)})
