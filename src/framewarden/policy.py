@@ -69,11 +69,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         idle_seconds: without any byte from the peer [idle-timeout].
         ping_seconds: without any byte from the peer until we send a Ping.
         pong_seconds: from our Ping to the answer [pong-timeout].
-        close_seconds: from our Close to the peer's; the socket is closed then.
+        close_seconds: from our Close to the peer's; the socket is closed then. Also how long a handler may go on
+            working for a connection that is gone; it is cancelled then.
         max_head_bytes: the whole head of the opening handshake [head-too-long].
         max_header_bytes: one line of it [header-too-long].
         max_headers: lines of it [too-many-headers].
-        max_connections: connections of one server; None: the limit of open files less 256 [too-many-connections].
+        max_connections: connections of one server, with those that are gone but whose handler still works; None: the
+            limit of open files less 256 [too-many-connections].
         max_queued_messages: messages that wait for an asynchronous handler before reading pauses.
     """
 

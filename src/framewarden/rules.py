@@ -123,7 +123,7 @@ _TABLE = (
     _request("unauthenticated", "policy", 401, "error", "the handler's authenticate() did not accept the request"),
     _request("forbidden", "policy", 403, "error", "the handler's authenticate() refused the request"),
     _request("too-many-connections", "policy", 503, "limit", "the server has max_connections connections"),
-    _request("authenticate-error", "policy", 503, "error", "the handler's authenticate() raised an exception"),
+    _request("authenticate-error", "policy", 503, "error", "authenticate() failed, or took too long"),
 )
 
 RULES: dict[str, Rule] = {rule.id: rule for rule in _TABLE}

@@ -367,7 +367,7 @@ async def test_a_cancelled_error_that_a_handler_raises_is_1011(where):
 
 
 @run
-async def test_what_is_sent_after_an_error_of_ours_still_leaves(monkeypatch):
+async def test_what_is_sent_after_an_error_of_ours_still_leaves():
     handler = Recorder()
     async with serving(handler) as server, upgraded(server):
         await until(lambda: handler.sessions)

@@ -9,6 +9,7 @@ import msgspec
 from framewarden.admission.names import DEFAULT_PORTS, HostPort, Origin, default_hosts, parse_host, parse_origin
 from framewarden.admission.reporting import describe_error
 from framewarden.codec.extensions import DeflateParameters, negotiate_deflate
+from framewarden.codec.grammar import TOKEN
 from framewarden.codec.handshake import Refusal, Request, checked_value, refuse
 from framewarden.errors import ArgumentError, PolicyError
 from framewarden.identity import Identity
@@ -68,7 +69,7 @@ class Admission:
         self._any_host = access.dangerous_allow_host_not_allowed
         self._any_origin = access.dangerous_allow_origin
         self._paths = None if access.paths is None else frozenset(access.paths)
-        self._subprotocols = access.subprotocols
+        self._subprotocols = _checked_subprotocols(access.subprotocols)
         self._deflate = policy.deflate
         self._authenticate = authenticate
         self._challenge = (("WWW-Authenticate", _checked_challenge(challenge)),)
@@ -152,6 +153,13 @@ class Admission:
         agreed = None if self._deflate is None else negotiate_deflate(request.extensions, self._deflate)
         deflate, extensions = (None, None) if agreed is None else agreed
         return Accepted(identity=identity, subprotocol=subprotocol, deflate=deflate, extensions=extensions)
+
+
+def _checked_subprotocols(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not TOKEN.fullmatch(name):
+            raise PolicyError(f"access.subprotocols: {name!r} is not a token (RFC 6455 4.1), so no client can offer it")
+    return names
 
 
 def _checked_challenge(challenge: str) -> str:

@@ -120,11 +120,18 @@ def test_dangerous_allow_origin():
 
 
 @pytest.mark.parametrize(
-    "server", [Access(origins=("example.org",)), Access(origins=("null",)), Access(hosts=("a b",))]
+    "access",
+    [
+        Access(origins=("example.org",)),
+        Access(origins=("null",)),
+        Access(hosts=("a b",)),
+        Access(subprotocols=("v1", "a b")),
+        Access(subprotocols=("",)),
+    ],
 )
-def test_a_policy_that_cannot_be_read(server):
+def test_a_policy_that_cannot_be_read(access):
     with pytest.raises(PolicyError):
-        Admission(Policy(access=server), ADDRESS)
+        Admission(Policy(access=access), ADDRESS)
 
 
 def test_paths():
@@ -187,6 +194,7 @@ ANN = Identity(subject="ann")
         (lambda request: "ann", "authenticate-error"),
         (raises(PermissionError()), "forbidden"),
         (raises(RuntimeError("secret")), "authenticate-error"),
+        (raises(asyncio.CancelledError("secret")), "authenticate-error"),
     ],
 )
 def test_authenticate(answer, expected, later, caplog):
@@ -208,6 +216,26 @@ def test_authenticate(answer, expected, later, caplog):
 def test_401_has_a_challenge():
     decision, _ = decide(lambda request: None, challenge='Bearer realm="x"')
     assert decision.headers == (("WWW-Authenticate", 'Bearer realm="x"'),)
+
+
+@pytest.mark.parametrize("challenge", ['Bearer realm="é"', "", "a\r\nb: c", None])
+def test_a_challenge_that_cannot_be_sent(challenge):
+    with pytest.raises(PolicyError, match="challenge"):
+        Admission(Policy(), ADDRESS, challenge=challenge)
+
+
+def test_who_cancels_an_admission_cancels_it():
+    async def for_ever(request):
+        await asyncio.sleep(60)
+
+    async def main():
+        task = asyncio.ensure_future(admit(request(), authenticate=for_ever))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
 
 
 def test_authenticate_comes_last():

@@ -1,5 +1,6 @@
 """The command line: what it prints, and one line and exit code 2 for every error."""
 
+import importlib
 import sys
 
 import pytest
@@ -60,9 +61,11 @@ def test_without_a_command_it_helps(monkeypatch, capsys):
         (["serve", "--handler", "framewarden.session:Nothing"], "Nothing"),
         (["serve", "--handler", "framewarden.session:Session"], "not a framewarden.Handler"),
         (["serve", "--certificate", "/does/not/exist.pem"], "No such file"),
+        (["serve", "--certificate", "/not/here.pem", "--key", "/nor/here.key"], "/not/here.pem, /nor/here.key: "),
+        (["serve", "--handler", ".relative:X"], "TypeError"),
         (["serve", "--key", "/does/not/exist.pem"], "--certificate"),
         (["serve", "--host", "0.0.0.0", "--port", "0"], "without TLS"),
-        (["serve", "--host", "192.0.2.1"], "assign"),
+        (["serve", "--host", "192.0.2.1"], "192.0.2.1:8765: "),
         (["serve", "--host", "a..b"], "a..b"),
     ],
 )
@@ -80,6 +83,34 @@ def test_a_policy_with_an_error(monkeypatch, capsys, tmp_path):
     code, _, err = run(monkeypatch, capsys, "serve", "--policy", str(file))
     assert code == 2
     assert "max_frame_bytes" in err
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("raise RuntimeError('boom')", "RuntimeError: boom"),
+        ("raise SystemExit('boom')", "SystemExit: boom"),
+        ("from framewarden.session import Handler\nclass X(Handler):\n  def __init__(self, a): pass", "TypeError: "),
+        ("from framewarden.session import Handler\nclass X(Handler):\n  def __init__(self): exit(7)", "SystemExit: 7"),
+        ("from framewarden.session import Handler\nclass X(Handler):\n  def __init__(self): 1 / 0", "ZeroDivision"),
+    ],
+)
+def test_a_handler_that_cannot_be_made(monkeypatch, capsys, tmp_path, source, message):
+    (tmp_path / "unusable_handler.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "unusable_handler", raising=False)
+    importlib.invalidate_caches()
+    code, out, err = run(monkeypatch, capsys, "serve", "--handler", "unusable_handler:X")
+    sys.modules.pop("unusable_handler", None)
+    assert (code, out) == (2, "")
+    assert err.startswith("framewarden: --handler unusable_handler:X: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_the_base_of_wrong_usage():
+    assert cli.WrongUsage.__name__ == "ClickException"
 
 
 def test_handlers_are_found_in_the_current_directory(monkeypatch, tmp_path):

@@ -132,3 +132,20 @@ def test_a_handler_authenticates_only_where_it_says_so():
 
     assert not Handler().authenticates
     assert Token().authenticates
+
+
+def test_whether_a_handler_authenticates():
+    class Overridden(Handler):
+        def authenticate(self, request):
+            return None
+
+    class Static(Handler):
+        @staticmethod
+        def authenticate(request):
+            return None
+
+    on_the_object = Handler()
+    on_the_object.authenticate = lambda request: None
+    assert [each.authenticates for each in (Overridden(), Static(), on_the_object)] == [True] * 3
+    assert not Handler().authenticates
+    assert not type("Plain", (Handler,), {})().authenticates

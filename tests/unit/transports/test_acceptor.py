@@ -3,6 +3,7 @@
 import errno
 import logging
 import resource
+import socket
 
 import pytest
 
@@ -81,6 +82,20 @@ def test_other_errors_are_not_hidden():
     assert listener.calls == 1
 
 
+@pytest.mark.parametrize("number", acceptor.GONE_ALREADY)
+def test_a_connection_that_is_gone_before_it_is_taken(number, caplog):
+    class Flaky(Listener):
+        def accept(self):
+            if self.calls == 3:
+                self.number = errno.EAGAIN
+            return super().accept()
+
+    context, listener = Context(), Flaky(number)
+    Acceptor(context, [listener], None, None)._accept(listener)
+    assert listener.calls == 4
+    assert caplog.records == []
+
+
 def test_connection_limit(monkeypatch):
     assert connection_limit(7) == 7
     for files, expected in ((1024, 768), (100, 50), (1, 1), (resource.RLIM_INFINITY, 1 << 30)):
@@ -93,10 +108,20 @@ def test_listen():
     try:
         assert len({sock.getsockname()[1] for sock in sockets}) == 1
         assert all(not sock.getblocking() for sock in sockets)
-        with pytest.raises(OSError, match="in use"):
-            listen("127.0.0.1", sockets[0].getsockname()[1], 5)
+        port = sockets[0].getsockname()[1]
+        with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port}: .*in use"):
+            listen("127.0.0.1", port, 5)
     finally:
         for sock in sockets:
             sock.close()
     with pytest.raises(OSError, match="not a host name"):
         listen("a..b", 0, 5)
+
+
+def test_an_unknown_name_says_which(monkeypatch):
+    def unknown(*arguments, **options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(socket.gaierror, match="nobody:80: Name or service"):
+        listen("nobody", 80, 5)
