@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from framewarden.engine import Inspector
+from framewarden.engine.schema import select
 from framewarden.errors import ArgumentError, ArgumentTypeError
 from framewarden.identity import Identity
-from framewarden.policy import Policy, Schema
+from framewarden.policy import Policy
 from framewarden.rfc6455 import State
 
 __all__ = ["Peer", "Session", "new_session_id", "sends_messagepack"]
@@ -43,16 +44,9 @@ def new_session_id() -> str:
 
 def sends_messagepack(policy: Policy, path: str, subprotocol: str | None) -> bool:
     """Whether objects leave as MessagePack in Binary messages: where the schema in force has a type for Binary only."""
-    schema = policy.schema
-    if schema is None:
+    if policy.schema is None:
         return False
-    schema = schema.routes.get(path, schema)
-    if subprotocol is not None:
-        schema = schema.subprotocols.get(subprotocol, schema)
-    return _is_binary_only(schema)
-
-
-def _is_binary_only(schema: Schema) -> bool:
+    schema = select(policy.schema, path, subprotocol)
     return schema.binary is not None and schema.text is None
 
 
