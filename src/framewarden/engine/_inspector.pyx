@@ -60,7 +60,6 @@ cdef extern from "Python.h":
     bint PyErr_GivenExceptionMatches(PyObject *, PyObject *) noexcept
     int PyException_SetTraceback(PyObject *, PyObject *) noexcept
     Py_ssize_t PyNumber_AsSsize_t(object, PyObject *) noexcept
-    const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
     bint PyUnicode_IS_COMPACT_ASCII(object) noexcept
     void *PyUnicode_1BYTE_DATA(object) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object) noexcept
