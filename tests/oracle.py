@@ -499,8 +499,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _nodes(payload: bytes, text: bool) -> int:
-    """How many values a message has, a name being one too; if it is malformed, as many as come before that."""
-    return len(_JSON_VALUE.findall(payload)) if text else _msgpack_nodes(payload)
+    """How many values a message has, a name being one too; if it is malformed, as many as come before that.
+
+    Before each value of a JSON text but the first stands one of ``,:[{``. A text that has fewer of these than values is
+    not JSON, and the decoder that refuses it makes no more values of it than that.
+    """
+    if not text:
+        return _msgpack_nodes(payload)
+    return min(len(_JSON_VALUE.findall(payload)), 1 + sum(payload.count(each) for each in b",:[{"))
 
 
 # A string, or what opens an array or an object, or any other run of bytes that belong together.
