@@ -71,11 +71,14 @@ copy = mkdir -p build/$(1) && rm -rf build/$(1)/tests build/$(1)/fuzz && \
 SANITIZED = LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 
+# A measurement of resident bytes says nothing where every allocation has red zones around it.
+PADDED = --deselect tests/unit/engine/test_limits.py::test_an_idle_inspector_takes_less_than_1_kib
+
 sanitize: build ## the extensions under ASan and UBSan, with the tests that reach them
 	$(SAY) 'building with AddressSanitizer and UndefinedBehaviorSanitizer in build/sanitize'
 	@$(call copy,sanitize)
 	@cd build/sanitize && FRAMEWARDEN_BUILD_SANITIZE=1 ../../$(PY) setup.py -q build_ext --inplace
-	@cd build/sanitize && PYTHONPATH=$$PWD/src $(SANITIZED) ../../$(PY) -m pytest -q --timeout=300 \
+	@cd build/sanitize && PYTHONPATH=$$PWD/src $(SANITIZED) ../../$(PY) -m pytest -q --timeout=300 $(PADDED) \
 		$(wildcard tests/unit tests/vectors tests/properties) $(ARGS)
 
 coverage: build ## lines of Python and Cython that the tests reach
