@@ -40,6 +40,8 @@ MODULES = [
     ("framewarden.engine._events", []),
     ("framewarden.engine._scan", []),
     ("framewarden.engine._inspector", []),
+    ("framewarden.session._session", []),
+    ("framewarden.transports._connection", []),
 ]
 
 SWITCHES = ["DEBUG", "TRACE", "SANITIZE", "WERROR"]
@@ -81,9 +83,6 @@ if "WERROR" in ON:
 def extensions() -> list[Extension]:
     """The modules of the table."""
     wanted = [entry for entry in MODULES if not ONLY or any(word in entry[0] for word in ONLY)]
-    wanted = [
-        e for e in wanted if Path(f"src/{e[0].replace('.', '/')}.pyx").exists()
-    ]  # TEMPORARY while rooms are written
     return [
         Extension(
             module,

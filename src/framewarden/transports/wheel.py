@@ -48,6 +48,12 @@ class TimerWheel:
         self._slots.setdefault(slot, set()).add(entry)
         entry.wheel_slot = slot
 
+    def hasten(self, entry: Entry, when: float) -> None:
+        """Call ``entry`` at ``when``, if that is sooner than what it is in the wheel for."""
+        slot = entry.wheel_slot
+        if slot is None or when < (slot - 1) * self._tick:
+            self.add(entry, when)
+
     def remove(self, entry: Entry) -> None:
         """Forget ``entry``; it need not be in the wheel."""
         slot = entry.wheel_slot
