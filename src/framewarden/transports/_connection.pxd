@@ -6,6 +6,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from framewarden.engine._inspector cimport Inspector
 from framewarden.session._session cimport Link, Session
 
+ctypedef unsigned char flag     # one byte, where a bint takes four
+
 
 cdef class Connection(Link):
     cdef object __weakref__
@@ -36,17 +38,17 @@ cdef class Connection(Link):
     cdef uint64_t message_at
     cdef uint64_t given                 # bytes that the transport was given to write
     cdef uint64_t taken                 # and how many of them had left, when it was last looked at
-    cdef bint finished      # nothing may be written any more
-    cdef bint gone          # the transport is
-    cdef bint told          # on_close has been called
-    cdef bint working       # the handler is awaited
-    cdef bint stalled       # the peer does not read what we write
-    cdef bint streaming     # a message is sent in fragments
-    cdef bint yielding      # the others have their turn before more is read
-    cdef bint reading
-    cdef bint called        # by the transport, with bytes that have come in
-    cdef bint flooded       # the memory budget has ended it
-    cdef bint direct        # nothing waits in the transport: the socket may be written to
+    cdef flag finished      # nothing may be written any more
+    cdef flag gone          # the transport is
+    cdef flag told          # on_close has been called
+    cdef flag working       # the handler is awaited
+    cdef flag stalled       # the peer does not read what we write
+    cdef flag streaming     # a message is sent in fragments
+    cdef flag yielding      # the others have their turn before more is read
+    cdef flag reading
+    cdef flag called        # by the transport, with bytes that have come in
+    cdef flag flooded       # the memory budget has ended it
+    cdef flag direct        # nothing waits in the transport: the socket may be written to
 
     cdef int take(self, const uint8_t *data, size_t size) except -1
     cdef int handle(self, list events) except -1
