@@ -98,6 +98,7 @@ def unit(name: str, default: object) -> str:
     for word, answer in (
         ("_bytes", "bytes"),
         ("_seconds", "seconds"),
+        ("_rate", "bytes a second"),
         ("_ratio", "times"),
         ("_bits", "bits"),
         ("fragments", "frames"),
@@ -105,6 +106,7 @@ def unit(name: str, default: object) -> str:
         ("_nodes", "values"),
         ("headers", "lines"),
         ("connections", "connections"),
+        ("_per_address", "connections"),
         ("messages", "messages"),
     ):
         if name.endswith(word):

@@ -66,6 +66,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_empty_run: empty non-final data frames in a row [empty-fragments].
         max_decode_nodes: values, and names of objects, in one message that a schema decodes [decode-nodes].
         handshake_seconds: from accept to the 101 [handshake-timeout].
+        min_head_rate: how fast a head must come, on average: what is not there one second after its first byte is
+            refused when it comes slower, without waiting for handshake_seconds [handshake-timeout].
         idle_seconds: without any byte from the peer [idle-timeout].
         ping_seconds: without any byte from the peer until we send a Ping.
         pong_seconds: from our Ping to the answer [pong-timeout].
@@ -76,6 +78,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_headers: lines of it [too-many-headers].
         max_connections: connections of one server, with those that are gone but whose handler still works; None: the
             limit of open files less 256 [too-many-connections].
+        max_pending_per_address: connections of one address (IPv6: of one /64) that are in the opening handshake at the
+            same time. Raise it where all clients come through one proxy [too-many-pending].
         max_queued_messages: messages that wait for an asynchronous handler before reading pauses.
     """
 
@@ -88,6 +92,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_empty_run: int = 64
     max_decode_nodes: int = 4096
     handshake_seconds: float = 5.0
+    min_head_rate: float = 256.0
     idle_seconds: float = 60.0
     ping_seconds: float = 20.0
     pong_seconds: float = 20.0
@@ -96,6 +101,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_header_bytes: int = 8 * KIB
     max_headers: int = 100
     max_connections: int | None = None
+    max_pending_per_address: int = 256
     max_queued_messages: int = 64
 
     def __post_init__(self) -> None:

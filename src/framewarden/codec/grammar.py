@@ -8,7 +8,18 @@ begin with different characters, so a match never goes back. Expressions work on
 import re
 from collections.abc import Iterable
 
-__all__ = ["HEADER_LINE", "HOST", "KEY", "QUOTED_STRING", "REQUEST_LINE", "TARGET", "TOKEN", "list_elements"]
+__all__ = [
+    "FIELD_LINES",
+    "GET_LINE",
+    "HEADER_LINE",
+    "HOST",
+    "KEY",
+    "QUOTED_STRING",
+    "REQUEST_LINE",
+    "TARGET",
+    "TOKEN",
+    "list_elements",
+]
 
 # RFC 9110 5.6.2:  token = 1*tchar
 # The same set as RFC 2616 2.2, which RFC 6455 refers to: CHAR without CTLs and separators.
@@ -31,10 +42,14 @@ REQUEST_LINE = re.compile(rf"(?P<method>{token}) (?P<target>[\x21-\x7e]+) (?P<ve
 # not have them, the path percent-encode set lacks "[]^|"), so those pass. A fragment never does
 # (RFC 6455 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used").
 # A percent sign without two hexadecimal digits is refused: decoders disagree about it.
-TARGET = re.compile(
+target = (
     r"(?P<path>/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/\[\]^|]|%[0-9A-Fa-f]{2})*)"
     r"(?:\?(?P<query>(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]^|`{}\\]|%[0-9A-Fa-f]{2})*))?"
 )
+TARGET = re.compile(target)
+
+# The only request line that is accepted, for a head that is there in one piece.
+GET_LINE = re.compile(rf"GET (?P<target>{target}) HTTP/1\.1\r\n")
 
 # RFC 9112 5:    field-line = field-name ":" OWS field-value OWS
 # RFC 9112 5.1:  "No whitespace is allowed between the field name and colon ... A server MUST reject, with a response
@@ -45,7 +60,11 @@ TARGET = re.compile(
 # RFC 9112 5.2:  a line that begins with whitespace continues the one before it (obs-fold): "A server that receives an
 #                obs-fold in a request message ... MUST either reject the message by sending a 400"; it has no name.
 # The value is cut out with strip(" \t"), so that this expression has nothing to go back for.
-HEADER_LINE = re.compile(rf"(?P<name>{token}):(?P<value>[\t\x20-\x7e\x80-\xff]*)")
+header_line = rf"(?P<name>{token}):(?P<value>[\t\x20-\x7e\x80-\xff]*)"
+HEADER_LINE = re.compile(header_line)
+
+# The same for all lines of a head at once: what begins behind a CRLF and ends with the next one.
+FIELD_LINES = re.compile(rf"(?<=\r\n){header_line}\r\n")
 
 # RFC 9110 7.2:    Host = uri-host [ ":" port ]
 # RFC 3986 3.2.2:  host = IP-literal / IPv4address / reg-name; IPvFuture and zone identifiers have no users here.

@@ -13,11 +13,22 @@ import hashlib
 import http
 import ipaddress
 import re
+from collections.abc import Sequence
 
 import msgspec
 
 from framewarden.codec.extensions import Extension, parse_extensions
-from framewarden.codec.grammar import HEADER_LINE, HOST, KEY, REQUEST_LINE, TARGET, TOKEN, list_elements
+from framewarden.codec.grammar import (
+    FIELD_LINES,
+    GET_LINE,
+    HEADER_LINE,
+    HOST,
+    KEY,
+    REQUEST_LINE,
+    TARGET,
+    TOKEN,
+    list_elements,
+)
 from framewarden.errors import ArgumentError
 from framewarden.policy import Limits
 from framewarden.rfc6455 import ACCEPT_GUID
@@ -38,6 +49,22 @@ __all__ = [
 VERSION = "13"
 MAX_SUBPROTOCOLS = 64
 """Names that one request may offer."""
+
+JUDGED = frozenset(
+    (
+        "connection",
+        "content-length",
+        "host",
+        "origin",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+"""Headers that an opening handshake is judged by; all others are for the handler."""
 
 UPGRADE_HEADERS = (("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket"))
 """What a 426 says (RFC 6455 4.4; RFC 9110 15.5.22: "The server MUST send an Upgrade header field in a 426")."""
@@ -130,42 +157,46 @@ class HandshakeParser:
     def feed(self, data: bytes) -> Request | Refusal | None:
         """Take the next bytes of the stream. Never raises; linear in ``len(data)`` however the head is cut."""
         position = 0
-        forbidden = self._find_forbidden(data)
-        if self._verdict is None and not self._head_bytes and forbidden == len(data):
+        if self._verdict is None and not self._head_bytes:
             position = self._feed_whole(data)
-        while position < len(data) and not isinstance(self._verdict, Refusal):
-            if self._verdict is not None:
-                # RFC 6455 4.1: "Once the client's opening handshake has been sent, the client MUST wait for a response
-                # from the server before sending any further data."
-                self._verdict = refuse("early-data", "bytes behind the head")
-                break
-            newline = data.find(b"\n", position)
-            end = len(data) if newline < 0 else newline + 1
-            self._verdict = self._feed_line(data[position:end], forbidden - position, complete=newline >= 0)
-            position = end
+        if position == len(data) or isinstance(self._verdict, Refusal):
+            return self._verdict
+        if self._verdict is None:
+            forbidden = self._find_forbidden(data)
+            while position < len(data) and self._verdict is None:
+                newline = data.find(b"\n", position)
+                end = len(data) if newline < 0 else newline + 1
+                self._verdict = self._feed_line(data[position:end], forbidden - position, complete=newline >= 0)
+                position = end
+        if position < len(data) and isinstance(self._verdict, Request):
+            # RFC 6455 4.1: "Once the client's opening handshake has been sent, the client MUST wait for a response from
+            # the server before sending any further data."
+            self._verdict = refuse("early-data", "bytes behind the head")
         return self._verdict
 
     def _feed_whole(self, data: bytes) -> int:
-        """Judge a head that came in one piece, as nearly all do, without the bookkeeping of pieces.
+        """Judge a well-formed head that came in one piece, as nearly all do, without the bookkeeping of pieces.
 
-        Returns the position behind it; 0 if ``data`` has no complete head or one that breaks a size: then nothing has
-        been judged, and the way by pieces does it, which knows what broke first.
+        Returns the position behind it; 0 if ``data`` has no complete head or one that breaks a size or the grammar:
+        then nothing has been judged, and the way by pieces does it, which knows what broke first.
         """
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end + 4 > self._limits.max_head_bytes:
+        end = data.find(b"\r\n\r\n") + 4
+        # A line cannot be too long where the whole is not.
+        if end < 4 or end > self._limits.max_head_bytes or end > self._limits.max_header_bytes:
             return 0
-        lines = data[:end].decode("latin-1").split("\r\n")
-        if max(map(len, lines)) > self._limits.max_header_bytes:
+        text = data[: end - 2].decode("latin-1")
+        line = GET_LINE.match(text)
+        if line is None:
             return 0
-        self._head_bytes = end + 4
-        self._verdict = self._take_request_line(lines[0])
-        for line in lines[1:]:
-            if self._verdict is not None:
-                return self._head_bytes
-            self._verdict = self._take_header(line)
-        if self._verdict is None and self._request_line is not None:
-            self._verdict = judge(*self._request_line, tuple(self._headers))
-        return self._head_bytes
+        found = FIELD_LINES.findall(text)
+        # Every match is exactly what stands between two CRLFs: if there are as many as CRLFs, no line is left out, and
+        # no byte stands anywhere that the grammar does not allow.
+        if len(found) != text.count("\r\n") - 1 or len(found) > self._limits.max_headers:
+            return 0
+        self._head_bytes = end
+        headers = tuple([(name.lower(), value.strip(" \t")) for name, value in found])
+        self._verdict = judge(line[1], line[2], line[3] or "", headers)
+        return end
 
     def _find_forbidden(self, data: bytes) -> int:
         """The index of the first byte in ``data`` that no head may have where it stands; len(data) if there is none."""
@@ -244,18 +275,19 @@ def judge(target: str, path: str, query: str, headers: tuple[tuple[str, str], ..
     """Judge a GET request for HTTP/1.1 whose head is complete, by RFC 6455 4.2.1. Linear in the headers' size."""
     fields: dict[str, list[str]] = {}
     for name, value in headers:
-        fields.setdefault(name, []).append(value)
+        if name in JUDGED:
+            fields.setdefault(name, []).append(value)
 
     refusal = _judge_http(fields) or _judge_upgrade(fields)
     if refusal is not None:
         return refusal
-    origins = fields.get("origin", [])
+    origins = fields.get("origin", ())
     if len(origins) > 1:
         return refuse("origin", "Origin is repeated")  # no singleton field may be (RFC 9110 5.3)
-    subprotocols = _subprotocols(fields.get("sec-websocket-protocol", []))
+    subprotocols = _subprotocols(fields.get("sec-websocket-protocol", ()))
     if subprotocols is None:
         return refuse("subprotocol-syntax")
-    extensions = parse_extensions(fields.get("sec-websocket-extensions", []))
+    extensions = parse_extensions(fields.get("sec-websocket-extensions", ()))
     if extensions is None:
         return refuse("extension-syntax")
     return Request(
@@ -309,7 +341,8 @@ def _judge_upgrade(fields: dict[str, list[str]]) -> Refusal | None:
         # 4.2.1, 3 and 4: 'containing the value "websocket", treated as an ASCII case-insensitive value', and a
         # 'Connection header field that includes the token "Upgrade"'. str.lower maps only ASCII letters to these words
         # but for U+212A, which is not in Latin-1.
-        if token not in map(str.lower, list_elements(fields.get(name, []))):
+        values = fields.get(name, ())
+        if not (len(values) == 1 and values[0].lower() == token) and token not in map(str.lower, list_elements(values)):
             return refuse("upgrade-required", f"{name} has no {token}")
     versions = fields.get("sec-websocket-version", [])
     if len(versions) > 1:
@@ -327,12 +360,14 @@ def _judge_upgrade(fields: dict[str, list[str]]) -> Refusal | None:
     return None
 
 
-def _subprotocols(values: list[str]) -> tuple[str, ...] | None:
+def _subprotocols(values: Sequence[str]) -> tuple[str, ...] | None:
     """The names offered, or None if they are malformed, repeated or more than ``MAX_SUBPROTOCOLS``.
 
     RFC 6455 4.1: "The elements that comprise this value MUST be non-empty strings with characters in the range U+0021
     to U+007E not including separator characters ... and MUST all be unique strings."
     """
+    if not values:
+        return ()
     names = list_elements(values)
     if len(names) > MAX_SUBPROTOCOLS or len(set(names)) != len(names):
         return None
