@@ -17,10 +17,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from framewarden.codec._head import read_head
 from framewarden.codec.extensions import Extension, parse_extensions
 from framewarden.codec.grammar import (
-    FIELD_LINES,
-    GET_LINE,
     HEADER_LINE,
     HOST,
     KEY,
@@ -180,23 +179,14 @@ class HandshakeParser:
         Returns the position behind it; 0 if ``data`` has no complete head or one that breaks a size or the grammar:
         then nothing has been judged, and the way by pieces does it, which knows what broke first.
         """
-        end = data.find(b"\r\n\r\n") + 4
+        limits = self._limits
         # A line cannot be too long where the whole is not.
-        if end < 4 or end > self._limits.max_head_bytes or end > self._limits.max_header_bytes:
+        found = read_head(data, min(limits.max_head_bytes, limits.max_header_bytes), limits.max_headers)
+        if found is None:
             return 0
-        text = data[: end - 2].decode("latin-1")
-        line = GET_LINE.match(text)
-        if line is None:
-            return 0
-        found = FIELD_LINES.findall(text)
-        # Every match is exactly what stands between two CRLFs: if there are as many as CRLFs, no line is left out, and
-        # no byte stands anywhere that the grammar does not allow.
-        if len(found) != text.count("\r\n") - 1 or len(found) > self._limits.max_headers:
-            return 0
-        self._head_bytes = end
-        headers = tuple([(name.lower(), value.strip(" \t")) for name, value in found])
-        self._verdict = judge(line[1], line[2], line[3] or "", headers)
-        return end
+        self._head_bytes, target, path, query, headers = found
+        self._verdict = judge(target, path, query, headers)
+        return self._head_bytes
 
     def _find_forbidden(self, data: bytes) -> int:
         """The index of the first byte in ``data`` that no head may have where it stands; len(data) if there is none."""
