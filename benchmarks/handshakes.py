@@ -4,8 +4,9 @@ Each contender is a process of its own on uvloop and tells its CPU time (user an
 client talks to them in turns of a few hundred handshakes, the order changes every round, and the answer is the median
 over the rounds of the ratio within a round. A connection is closed by the client once it has the answer.
 
-The request is what Chromium sends (HEAD; picows refuses Firefox's ``Connection: keep-alive, Upgrade``). "refused" is a 401 that a synchronous authenticator decides, "accepted" a
-101 with everything that comes with it: the making of the connection, and its end.
+The request is what Chromium sends (HEAD; picows refuses Firefox's ``Connection: keep-alive, Upgrade``). "refused" is a
+401 that a synchronous authenticator decides, "accepted" a 101 with everything that comes with it: the making of the
+connection, and its end.
 """
 
 import argparse
@@ -36,7 +37,8 @@ HEAD = (
     "Connection: Upgrade\r\n"
     "Pragma: no-cache\r\n"
     "Cache-Control: no-cache\r\n"
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n"
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 "
+    "Safari/537.36\r\n"
     "Upgrade: websocket\r\n"
     "Origin: http://127.0.0.1:{port}\r\n"
     "Sec-WebSocket-Version: 13\r\n"
@@ -74,7 +76,7 @@ async def start_framewarden(scene: str) -> int:
 
 
 async def start_picows(scene: str) -> int:
-    """picows' own server; its factory answers with an error, or with a listener."""
+    """Picows' own server; its factory answers with an error, or with a listener."""
     from picows import WSListener, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
 
     def door(request: Any) -> Any:
@@ -195,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.handshakes", description=__doc__)
     parser.add_argument("--scene", choices=SCENES, help="one of the scenes; both if it is not given")
     parser.add_argument("--at-once", type=int, default=None, help="connections at a time; 1 and 32 if it is not given")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of %d handshakes" % TURN)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds of {TURN} handshakes")
     parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:

@@ -92,7 +92,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_empty_run: int = 64
     max_decode_nodes: int = 4096
     handshake_seconds: float = 5.0
-    min_head_rate: float = 256.0
+    min_head_rate: int = 256
     idle_seconds: float = 60.0
     ping_seconds: float = 20.0
     pong_seconds: float = 20.0
@@ -111,7 +111,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 continue
             if type(value) is bool or not isinstance(value, int | float):
                 raise PolicyError(f"limits.{name} must be a number, not {type(value).__name__}")
-            if name.startswith("max_") and type(value) is not int:
+            if not name.endswith("_seconds") and type(value) is not int:
                 raise PolicyError(f"limits.{name} must be a whole number, not {value!r}")
             if not 0 < value <= LARGEST_MESSAGE:
                 raise PolicyError(f"limits.{name} must be above 0 and at most {LARGEST_MESSAGE}, not {value!r}")

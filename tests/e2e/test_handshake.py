@@ -326,9 +326,7 @@ async def test_a_broken_tls_handshake_leaves_nothing_to_the_garbage_collector(co
             gc.set_debug(0)
             gc.garbage.clear()
             gc.enable()
-        assert left.keys().isdisjoint({"TlsAdmission", "SSLTransport", "SSLObject", "_SSLSocket", "traceback"}), (
-            left
-        )
+        assert left.keys().isdisjoint({"TlsAdmission", "SSLTransport", "SSLObject", "_SSLSocket", "traceback"}), left
 
 
 @run

@@ -5,7 +5,16 @@ import re
 
 from framewarden.codec.grammar import HOST
 
-__all__ = ["LOCAL_NAMES", "HostPort", "Origin", "default_hosts", "format_host", "parse_host", "parse_origin", "usual_text"]
+__all__ = [
+    "LOCAL_NAMES",
+    "HostPort",
+    "Origin",
+    "default_hosts",
+    "format_host",
+    "parse_host",
+    "parse_origin",
+    "usual_text",
+]
 
 HostPort = tuple[str, int]
 """A name in lower case, or an IP address in its shortest form without brackets; and a port."""

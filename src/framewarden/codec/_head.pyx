@@ -104,14 +104,14 @@ def read_head(bytes data not None, Py_ssize_t max_bytes, Py_ssize_t max_headers)
     at += 4
     mark = at
     at = skip_encoded(at, PATH)
-    if at is NULL:
+    if at is NULL or at - begin > max_bytes:
         return None
     path = text(mark, at)
     target, query = path, ""
     if at[0] == c"?":
         last = at + 1
         at = skip_encoded(last, QUERY)
-        if at is NULL:
+        if at is NULL or at - begin > max_bytes:
             return None
         query = text(last, at)
         target = text(mark, at)

@@ -1,8 +1,8 @@
 """The opening handshake on plain TCP: nothing but a socket until the request is accepted.
 
 A handshake that is refused, as an attacker's is, never gets a transport, a task or a timer of the event loop. All
-sockets that are still on their way are watched by one epoll set, and the event loop watches that set: a socket costs one
-system call to be watched and none to be forgotten.
+sockets that are still on their way are watched by one epoll set, and the event loop watches that set: it costs a socket
+one system call to be watched, and none to be forgotten.
 """
 
 import asyncio
@@ -26,13 +26,18 @@ READ_BYTES = 16 * 1024
 """At most read from one socket before others have their turn."""
 SOCKETS_A_TURN = 64
 """Sockets looked after before the event loop does something else."""
+SECOND_LOOK_SECONDS = 0.02
+"""After an answer. Most peers have closed by then, and many of them are let go in one turn of the event loop."""
 
 
 class Waiting(Protocol):
     """A socket in the doorway."""
 
     def readable(self) -> None:
-        """Bytes, the end or an error are there; it is said again as long as they are."""
+        """Bytes, the end or an error are there; it is said once, until it is watched again."""
+
+    def second_look(self) -> None:
+        """Some time has passed since the answer."""
 
     def abort(self) -> None:
         """Close at once."""
@@ -46,12 +51,23 @@ class Doorway:
         self._epoll = select.epoll()
         self._loop = loop
         self._waiting: dict[int, Waiting] = {}
+        self._answered: list[Waiting] = []
         loop.add_reader(self._epoll.fileno(), self._look)
 
     def watch(self, descriptor: int, who: Waiting) -> None:
-        """Call ``who`` when ``descriptor`` can be read."""
-        self._epoll.register(descriptor, select.EPOLLIN)
+        """Call ``who`` once when ``descriptor`` can be read."""
+        self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
         self._waiting[descriptor] = who
+
+    def watch_again(self, descriptor: int) -> None:
+        """Call once more."""
+        self._epoll.modify(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
+
+    def look_soon(self, who: Waiting) -> None:
+        """Call ``who.second_look`` a little later."""
+        if not self._answered:
+            self._loop.call_later(SECOND_LOOK_SECONDS, self._look_again)
+        self._answered.append(who)
 
     def forget(self, descriptor: int, *, closing: bool) -> None:
         """Watch it no longer. ``closing``: the caller closes it now, with which the kernel forgets it too."""
@@ -78,6 +94,11 @@ class Doorway:
                 _log.error("a handshake failed: %s", describe_error(error))
                 who.abort()
 
+    def _look_again(self) -> None:
+        answered, self._answered = self._answered, []
+        for who in answered:
+            who.second_look()
+
 
 class PlainAdmission(AdmissionProtocol):
     """A handshake on a socket without a transport."""
@@ -102,17 +123,40 @@ class PlainAdmission(AdmissionProtocol):
 
     def readable(self) -> None:
         """Read what is there."""
-        try:
-            data = self._sock.recv(READ_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        if not data:
+        data = self._read()
+        if data == b"":
             self._close()  # a client that has nothing more to say cannot be upgraded
-        elif self._parser is not None:
+            return
+        if data is not None and self._parser is not None:
             self._feed(data)
-        # else it was refused already: read and thrown away, so that the refusal arrives (see ending.py)
+            if not self._waits():
+                return
+        # else it was refused already: what it sends is thrown away, so that the refusal arrives (see ending.py)
+        self._doorway.watch_again(self._descriptor)
+
+    def _waits(self) -> bool:
+        """Neither answered nor handed over."""
+        return self._parser is not None and self.connecting is None
+
+    def second_look(self) -> None:
+        """Close behind a peer that has closed; wait for one that has not."""
+        if self._sock.fileno() < 0:
+            return  # closed meanwhile
+        if self._read() == b"":
+            self._close()
+            return
+        self._lingers = True
+        self._context.wheel.add(self, self._context.wheel.now() + LINGER_SECONDS)
+        self._doorway.watch_again(self._descriptor)
+
+    def _read(self) -> bytes | None:
+        """Bytes; none: the end, or an error. None: nothing is there."""
+        try:
+            return self._sock.recv(READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return b""
 
     def on_deadline(self, now: float) -> float | None:
         """As for every handshake; and the end of waiting for the peer to close after a refusal."""
@@ -146,8 +190,7 @@ class PlainAdmission(AdmissionProtocol):
         except OSError:
             self._close()
             return
-        self._lingers = True
-        self._context.wheel.add(self, self._context.wheel.now() + LINGER_SECONDS)
+        self._doorway.look_soon(self)
 
     def _accept(self, accepted: Accepted) -> None:
         self._doorway.forget(self._descriptor, closing=False)

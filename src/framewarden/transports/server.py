@@ -25,6 +25,7 @@ from framewarden.transports.connection import Connection
 from framewarden.transports.context import Context
 from framewarden.transports.ending import LINGER_SECONDS
 from framewarden.transports.picows_carrier import PicowsCarrier
+from framewarden.transports.tls import check_tls
 from framewarden.transports.upgrade import AdmissionProtocol
 
 __all__ = ["Server", "serve"]
@@ -44,11 +45,13 @@ class Server:
         policy: limits, schema, compression, who may connect.
         host: name or IP address to listen on; every address that a name stands for is listened on.
         port: TCP port; 0: a free one, see ``address``.
-        ssl: context for TLS; None: plain TCP.
+        ssl: context for TLS 1.2 or newer; None: plain TCP. With ``verify_mode`` CERT_REQUIRED or CERT_OPTIONAL clients
+            show a certificate, which is then ``session.peer.certificate``.
         backlog: connections that the kernel holds until they are accepted.
 
     Raises:
-        PolicyError: the policy contradicts itself, or ``handler`` is not a Handler.
+        PolicyError: the policy contradicts itself, ``handler`` is not a Handler, or ``ssl`` allows versions older than
+            TLS 1.2.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class Server:
         self._policy = policy
         self._host = host
         self._port = port
-        self._ssl = ssl
+        self._ssl = None if ssl is None else check_tls(ssl)
         self._backlog = backlog
         self._acceptor: Acceptor | None = None
         self._addresses: list[HostPort] = []
@@ -218,7 +221,9 @@ def _peer(transport: asyncio.Transport) -> Peer:
     remote = transport.get_extra_info("peername") or ("", 0)
     local = transport.get_extra_info("sockname") or ("", 0)
     tls = transport.get_extra_info("ssl_object")
-    return Peer(remote[0], remote[1], local[0], local[1], None if tls is None else tls.version())
+    if tls is None:
+        return Peer(remote[0], remote[1], local[0], local[1], None)
+    return Peer(remote[0], remote[1], local[0], local[1], tls.version(), tls.getpeercert() or None)
 
 
 def serve(

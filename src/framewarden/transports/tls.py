@@ -107,10 +107,12 @@ class TlsAdmission(AdmissionProtocol):
         tls: ssl.SSLContext,
     ) -> None:
         super().__init__(context, sock, address, upgrade, on_gone)
+        self.connecting = context.keep(context.loop.create_task(self._connect(loop, tls)))
+
+    async def _connect(self, loop: PeerErrorsAside, tls: ssl.SSLContext) -> None:
         # The deadline of the handshake runs from accept, in the wheel; aiofastnet's must not come before it.
-        seconds = 2 * context.policy.limits.handshake_seconds
-        connecting = self._make_transport(connect_tls(loop, lambda: self, sock, tls, seconds))
-        self.connecting = context.keep(context.loop.create_task(connecting))
+        seconds = 2 * self._context.policy.limits.handshake_seconds
+        await self._make_transport(connect_tls(loop, lambda: self, self._sock, tls, seconds))
 
     def _not_connected(self, error: BaseException) -> None:
         # A peer that only goes away is no more than that. SSLError: it is no TLS, or no TLS that we speak, or it has
