@@ -6,6 +6,7 @@ and with them picows and uvloop, are loaded when one of their names is first use
 
 from typing import TYPE_CHECKING, Any
 
+from framewarden.codec._writer import Prepared, prepare
 from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine import MAX_EVENT_BYTES, MAX_EVENTS, Close, Event, Inspector, Message, Ping, Pong
 from framewarden.errors import ArgumentError, ArgumentTypeError, ClosedError, FramewardenError, PolicyError
@@ -13,7 +14,7 @@ from framewarden.identity import Identity
 from framewarden.policy import Access, Deflate, Limits, Policy, Schema, SecurityEvent, load_policy
 from framewarden.rfc6455 import CloseCode, Opcode, Role, State
 from framewarden.rules import RULES, Rule, Violation
-from framewarden.session import Handler, Session
+from framewarden.session import Broadcast, Delivery, Handler, Peer, Session, broadcast
 
 if TYPE_CHECKING:
     from framewarden.transports import Server, serve
@@ -25,11 +26,13 @@ __all__ = [
     "Access",
     "ArgumentError",
     "ArgumentTypeError",
+    "Broadcast",
     "Close",
     "CloseCode",
     "ClosedError",
     "Deflate",
     "DeflateParameters",
+    "Delivery",
     "Event",
     "FramewardenError",
     "Handler",
@@ -38,10 +41,12 @@ __all__ = [
     "Limits",
     "Message",
     "Opcode",
+    "Peer",
     "Ping",
     "Policy",
     "PolicyError",
     "Pong",
+    "Prepared",
     "Role",
     "Rule",
     "Schema",
@@ -50,7 +55,9 @@ __all__ = [
     "Session",
     "State",
     "Violation",
+    "broadcast",
     "load_policy",
+    "prepare",
     "serve",
 ]
 
