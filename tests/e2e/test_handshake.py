@@ -4,6 +4,7 @@ import asyncio
 import collections
 import contextlib
 import ctypes
+import errno
 import gc
 import os
 import resource
@@ -264,6 +265,75 @@ async def flooded(server):
         async with contextlib.AsyncExitStack() as stack:
             for client in [await stack.enter_async_context(connected(server)) for _ in range(30)]:
                 client.send(b"GET / HTTP/1.1\r\nHost")
+
+
+@run
+async def test_a_socket_that_cannot_be_watched(monkeypatch, caplog):
+    def full(self, descriptor, who):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with serving() as server, upgraded(server) as good:
+        with monkeypatch.context() as patch:
+            patch.setattr("framewarden.transports.plain.Doorway.watch", full)
+            async with connected(server) as client:
+                with contextlib.suppress(ConnectionError):
+                    assert await client.read_eof() == b""
+        assert "cannot accept: No space left" in caplog.text
+        assert len(server._acceptor._pending) == 0
+        async with upgraded(server):
+            good.send(text("still here"))
+            assert await good.read_text() == "still here"
+
+
+@run
+async def test_peers_that_reset():
+    handler = Slow()
+    async with serving(handler) as server:
+        for data in (b"", b"GET", head(server), head(server, method="POST"), head(server) + b"x"):
+            async with connected(server) as client:
+                client.send(data)
+                await client.writer.drain()
+                client.reset()
+            await until(lambda: not server._context.members)
+        assert len(server._acceptor._pending) == 0
+        handler.release.set()
+        async with upgraded(server) as client:
+            assert await client.read_text() == "ann"
+
+
+@run
+async def test_an_error_of_ours_in_the_upgrade_closes(monkeypatch, caplog):
+    def broken(*arguments):
+        raise ValueError(secret)
+
+    secret = "what a log must not quote"
+    async with serving() as server:
+        monkeypatch.setattr(server._acceptor, "_upgrade", broken)
+        async with connected(server) as client:
+            client.send(head(server))
+            with contextlib.suppress(ConnectionError):
+                assert await client.read_eof() == b""
+        await until(lambda: not server._context.members)
+        assert "ValueError" in caplog.text
+        assert secret not in caplog.text
+
+
+@run
+async def test_the_server_stops_while_handshakes_are_under_way():
+    async with serving(Slow()) as server, contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(server)) for _ in range(4)]
+        clients[1].send(b"GET")
+        clients[2].send(head(server))
+        clients[3].send(head(server, method="POST"))
+        assert await clients[3].read_head() == 405
+        begun = time.monotonic()
+        doorway = server._acceptor._doorway
+        await server.close()
+        assert time.monotonic() - begun < 3
+        assert doorway._epoll.closed
+        for client in clients[:3]:
+            with contextlib.suppress(ConnectionError):
+                assert await client.read_eof() == b""
 
 
 @run
