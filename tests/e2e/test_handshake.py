@@ -183,17 +183,18 @@ async def test_a_slow_head_that_is_fast_enough(monkeypatch):
         assert await client.read_head() == 101
 
 
+@pytest.mark.parametrize("secure", [False, True])
 @run
-async def test_a_connection_that_says_nothing_ends_at_the_deadline(monkeypatch):
+async def test_a_connection_that_says_nothing_ends_at_the_deadline(secure, authority, monkeypatch):
     monkeypatch.setattr("framewarden.transports.upgrade.HEAD_GRACE_SECONDS", 0.01)
-    async with (
-        serving(limits=Limits(min_head_rate=10**6, handshake_seconds=0.4)) as server,
-        connected(server) as client,
-    ):
+    tls = tls_of(authority) if secure else (None, None)
+    limits = Limits(min_head_rate=10**6, handshake_seconds=0.4)
+    async with serving(limits=limits, ssl=tls[0]) as server:
         begun = time.monotonic()
-        assert await client.read_head() == 408
-        assert time.monotonic() - begun > 0.35
-        await is_a_refusal(client)
+        async with connected(server, tls[1]) as client:
+            assert await client.read_head() == 408
+            assert time.monotonic() - begun > 0.35
+            await is_a_refusal(client)
         await until(lambda: not server._context.members)
 
 
