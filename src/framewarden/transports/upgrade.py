@@ -87,6 +87,11 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
         context.add(self)
         context.wheel.add(self, self._deadline)
 
+    @property
+    def descriptor(self) -> int:
+        """Of the socket."""
+        return self._sock.fileno()
+
     # Called by a transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
