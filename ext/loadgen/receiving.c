@@ -298,10 +298,13 @@ static void take_head(load_generator *it, load_connection *one, const uint8_t *d
     const size_t part = size < room ? size : room;
     memcpy(one->head + before, data, part);
     one->head_size += part;
-    if (it->phase == REFUSED) {
-        return; /* the end of a long body is not kept */
-    }
     const size_t head_size = head_end(one->head, one->head_size);
+    if (it->phase == REFUSED) { /* the end of a long body is not kept */
+        if (head_size != 0 && status_of(one->head, head_size) == 101) {
+            fail(it, one, LOAD_STATUS, 101);
+        }
+        return;
+    }
     if (head_size == 0) {
         if (one->head_size == LARGEST_HEAD) {
             fail(it, one, LOAD_HANDSHAKE, (int64_t)one->head_size);
