@@ -1,7 +1,7 @@
 """``python -m benchmarks.many``: as many connections as this machine allows one process, and a plan for more.
 
-All of them are opened, held until the server has sent each a Ping and had its Pong, echo one message each, and are closed
-with 1000, without one error. Run by hand: it takes a minute and much memory. The number is the hard limit of open files
+All of them are opened, held until the server has sent each a Ping and had its Pong, echo one message each, and are
+closed with 1000, without one error. Run by hand: it takes a minute and much memory. The number is the hard limit of open files
 less a reserve; the clients, in a process of their own, have the same limit, and several loopback source addresses.
 """
 
@@ -58,7 +58,7 @@ def run(name: str, connections: int) -> Figures:
     ):
         server.tidy()
         before, kernel_before = server.memory(), kernel_bytes()
-        opened = load.open().faultless()
+        opened = load.open(at_once=512).faultless()
         print(f"opened {opened.connections:,} in {opened.seconds:.1f} s", flush=True)
         kernel = (kernel_bytes() - kernel_before) / 2
         server.tidy()
@@ -91,8 +91,8 @@ def plan(found: Figures, wanted: int) -> list[str]:
         f"{wanted:,} connections:",
         f"  memory: {process:.1f} GiB in the server's processes, {kernel:.1f} GiB in the kernel, while they are idle",
         f"  processes: {workers} (--workers {workers}); one Ping a connection in 20 s takes {pings:.0%} of a core in each",
-        f"  open files: ulimit -n {each + each // 10 + RESERVE} for each process (10 % more than its share: the kernel",
-        f"    deals connections out unevenly); sysctl fs.nr_open above that, fs.file-max above {files:,}",
+        f"  open files: ulimit -n {each + each // 10 + RESERVE} for each process (the kernel deals connections out",
+        f"    unevenly: 10 % more than its share); sysctl fs.nr_open above that, fs.file-max above {files:,}",
         "  accepting: sysctl net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=8192; where a firewall tracks",
         f"    connections, net.netfilter.nf_conntrack_max above {wanted:,}",
         f"  queues: sysctl net.ipv4.tcp_mem, the third number at least {pages:,} pages",

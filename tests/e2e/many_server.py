@@ -19,15 +19,20 @@ class Echo(Handler):
         session.send(message)
 
 
+def say(number):
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
 async def main(carrier):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     events = []
     options = {} if carrier == "picows" else {"carrier": carrier}
     async with Server(Echo, Policy(on_event=events.append), port=0, backlog=4096, **options) as server:
-        print(server.address[1], flush=True)
+        say(server.address[1])
         await asyncio.to_thread(sys.stdin.read)
-        print(len(events), flush=True)
+        say(len(events))
 
 
 if __name__ == "__main__":

@@ -96,6 +96,7 @@ async def test_refusals_are_counted():
         load = Load(*server.address, connections=4)
         report = await asyncio.to_thread(load.refused, 50)
         assert (report["messages"], report["errors"]) == (50, {})
+        assert 0 < report["latency"]["p50"] <= report["latency"]["max"] <= report["seconds"]
         assert len(server.events) == 50
         report = await asyncio.to_thread(load.refused, 5, status=403)
         assert (report["messages"], report["errors"], report["details"]) == (0, {"status": 5}, {"status": 401})

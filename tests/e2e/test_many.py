@@ -24,7 +24,7 @@ def test_many_connections(carrier):
             port = int(server.stdout.readline())
             addresses = sources(4)
             with Generator("127.0.0.1", port, connections=CONNECTIONS, sources=addresses, timeout=20.0) as load:
-                assert load.open().faultless().connections == CONNECTIONS
+                assert load.open(at_once=512).faultless().connections == CONNECTIONS
                 assert load.hold(seconds=0.5).faultless().connections == CONNECTIONS
                 assert load.exchange(size=32, messages=1).faultless().messages == CONNECTIONS
                 assert load.close().faultless().messages == CONNECTIONS
