@@ -1,8 +1,8 @@
 """``python -m benchmarks.many``: as many connections as this machine allows one process, and a plan for more.
 
 All of them are opened, held until the server has sent each a Ping and had its Pong, echo one message each, and are
-closed with 1000, without one error. Run by hand: it takes a minute and much memory. The number is the hard limit of open files
-less a reserve; the clients, in a process of their own, have the same limit, and several loopback source addresses.
+closed with 1000, without one error. Run by hand: it takes a minute and much memory. The number is the hard limit of
+open files less a reserve; the clients, in a process of their own, have the same limit, and several loopback addresses.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def plan(found: Figures, wanted: int) -> list[str]:
     return [
         f"{wanted:,} connections:",
         f"  memory: {process:.1f} GiB in the server's processes, {kernel:.1f} GiB in the kernel, while they are idle",
-        f"  processes: {workers} (--workers {workers}); one Ping a connection in 20 s takes {pings:.0%} of a core in each",
+        f"  processes: {workers} (--workers {workers}); a Ping to each connection in 20 s takes {pings:.0%} of a core",
         f"  open files: ulimit -n {each + each // 10 + RESERVE} for each process (the kernel deals connections out",
         f"    unevenly: 10 % more than its share); sysctl fs.nr_open above that, fs.file-max above {files:,}",
         "  accepting: sysctl net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=8192; where a firewall tracks",
