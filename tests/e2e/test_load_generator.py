@@ -311,11 +311,12 @@ def test_a_server_that_does_not_read():
 
 def test_a_server_that_reads_slowly():
     size = 1 << 22
+    reply = server_frame(1, message(0, size))
 
     def then(sock):
         time.sleep(0.2)
         read_exactly(sock, size + 14)
-        sock.sendall(server_frame(1, message(0, size)))
+        sock.sendall(reply)
         read_until_end(sock)
 
     kind, _, report = meet(upgraded(then), size=size)
