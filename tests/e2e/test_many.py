@@ -11,7 +11,7 @@ from framewarden.apps.bench.generator import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 CONNECTIONS = 8000
-CARRIERS = ["picows"]
+CARRIERS = ["picows", "lean"]
 
 
 @pytest.mark.requires("open-files")
