@@ -58,7 +58,7 @@ def connection_limit(configured: int | None) -> int:
 
 
 def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
-    """Open a listening socket on every address that ``host`` stands for, all on the same port.
+    """Open a listening socket on every address that ``host`` stands for ("": every one), all on the same port.
 
     Raises:
         OSError: the name is unknown, or no address can be bound.
@@ -73,7 +73,7 @@ def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
 
 
 def _listen(host: str, port: int, backlog: int) -> list[socket.socket]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):
@@ -123,6 +123,11 @@ class Acceptor:
         self._limit = connection_limit(context.policy.limits.max_connections)
         self._paused: asyncio.TimerHandle | None = None
         self._logged = float("-inf")
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Those that connections are taken from; none after ``close``."""
+        return tuple(self._sockets)
 
     def start(self) -> None:
         """Accept from now on."""

@@ -147,7 +147,7 @@ class Server:
         context = self._context
         assert context is not None
         session_id = new_session_id()
-        peer = _peer(transport)
+        peer = make_peer(transport)
         inspector = Inspector(
             self._policy,
             route=request.path,
@@ -214,7 +214,7 @@ class Server:
         await self.close()
 
 
-def _peer(transport: asyncio.Transport) -> Peer:
+def make_peer(transport: asyncio.Transport) -> Peer:
     remote = transport.get_extra_info("peername") or ("", 0)
     local = transport.get_extra_info("sockname") or ("", 0)
     tls = transport.get_extra_info("ssl_object")
