@@ -94,7 +94,7 @@ class ListenerConnection(Connection):
         deliver_pings: whether the listener is told of Pings, which the Inspector answers in any case.
     """
 
-    __slots__ = ("_answered", "_carrier", "_deliver_pings", "_end_asked", "_pieces", "_responding")
+    __slots__ = ("_answered", "_carrier", "_close_left", "_deliver_pings", "_end_asked", "_pieces", "_responding")
 
     def __init__(
         self,
@@ -110,6 +110,7 @@ class ListenerConnection(Connection):
         self._carrier: ListenerCarrier | None = None
         self._pieces: list[bytes] = []
         self._answered: deque[bytes] = deque(maxlen=PINGS_REMEMBERED)
+        self._close_left = False
         self._end_asked = False
         self._responding = True  # what picows writes first is the response to the handshake
 
@@ -156,11 +157,12 @@ class ListenerConnection(Connection):
             self._responding = False
             self._pieces.append(data)
             return
-        if self._finished or self._inspector.state is not State.OPEN:
+        if self._finished or self._close_left:
             return  # RFC 6455 5.5.1: no more frames after a Close
         opcode = data[0] & 0x0F
         if opcode == Opcode.CLOSE:
-            self._begin_close(data)
+            if self._inspector.state is State.OPEN:  # else a Close waits already, in answer to the peer's
+                self._begin_close(data)
         elif opcode == Opcode.PONG and data[2:] in self._answered:
             self._answered.remove(data[2:])  # the Inspector has answered it
             return
@@ -179,6 +181,7 @@ class ListenerConnection(Connection):
     def flush(self) -> None:
         """Write what the listener sent, then what the Inspector has to say; a Close is the last thing."""
         if self._carrier is not None and self._inspector.state is not State.OPEN:
+            self._close_left = True
             self._carrier.closing(self._close_said())
         pieces, self._pieces = self._pieces, []
         if pieces and not self._finished:
