@@ -3,8 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import re
+import signal
 import ssl
 import struct
+import sys
+from pathlib import Path
 
 import picows
 import pytest
@@ -13,8 +17,10 @@ import websockets
 from picows import WSCloseCode, WSListener, WSMsgType, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from framewarden.policy import Access, Limits, Policy
-from framewarden.transports.picows import create_server
+from framewarden.transports.picows import NOT_TAKEN, create_server
 from tests.e2e.harness import KEY, close, connected, frame, head, rules, run, text, until, upgraded
+
+ROOT = Path(__file__).parents[2]
 
 
 class Recorder(WSListener):
@@ -655,3 +661,33 @@ async def test_aborting():
         server.abort_clients()
         assert await to_the_end(client) == b""
         await until(lambda: listener.told == ["connected", "disconnected"])
+
+
+# The documents
+
+
+@pytest.mark.skipif(not (ROOT / "examples").is_dir(), reason="the examples are not in the wheel")
+@run
+async def test_the_example_serves():
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "examples/picows_dropin.py", "0", cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        line = (await asyncio.wait_for(process.stderr.readline(), 10)).decode()
+        where = line.removeprefix("listening on ").strip()
+        async with websockets.connect(where) as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"
+        with pytest.raises(websockets.InvalidStatus):
+            await websockets.connect(where.replace("/echo", "/other"))
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+@pytest.mark.skipif(not (ROOT / "docs" / "picows.md").is_file(), reason="the documents are not in the wheel")
+def test_every_argument_that_is_not_taken_is_documented():
+    table = (ROOT / "docs" / "picows.md").read_text().partition("\n## Arguments\n")[2]
+    assert set(NOT_TAKEN) == set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))))

@@ -127,13 +127,15 @@ async def create_server(
         raise PolicyError(f"policy.{name} is not for listeners of picows, which get bytes: use framewarden.Handler")
     if enable_auto_ping and auto_ping_reply_timeout > auto_ping_idle_timeout:
         raise ArgumentError("auto_ping_reply_timeout must be at most auto_ping_idle_timeout")
+    if auto_ping_strategy not in (WSAutoPingStrategy.PING_WHEN_IDLE, WSAutoPingStrategy.PING_PERIODICALLY):
+        raise ArgumentError("auto_ping_strategy must be a WSAutoPingStrategy")
     options: Options = {
         "logger": _logger(logger_name),
         "disconnect_on_exception": disconnect_on_exception,
         "enable_auto_ping": enable_auto_ping,
         "auto_ping_idle_timeout": auto_ping_idle_timeout,
         "auto_ping_reply_timeout": auto_ping_reply_timeout,
-        "auto_ping_strategy": WSAutoPingStrategy(auto_ping_strategy),
+        "auto_ping_strategy": auto_ping_strategy,
         "max_frame_size": policy.limits.max_message_bytes,
         "read_buffer_init_size": read_buffer_init_size,
     }
