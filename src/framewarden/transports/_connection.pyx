@@ -27,7 +27,7 @@ from framewarden.rfc6455 import CloseCode, State
 from framewarden.session.session import Delivery
 from framewarden.transports.ending import Ending
 from framewarden.transports.outbox import Outbox
-from framewarden.transports.peers import peer_of, socket_of
+from framewarden.transports.peers import peer_of
 from framewarden.transports.working import Work
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -62,10 +62,11 @@ cdef class Connection(Link):
         context: the server's.
         transport: where bytes are written.
         inspector: the state of this connection.
+        descriptor: of the socket, where what is written may go past the transport; -1: with TLS.
         session: keyword arguments of the Session.
     """
 
-    def __init__(self, context, transport, Inspector inspector not None, **session):
+    def __init__(self, context, transport, Inspector inspector not None, int descriptor, **session):
         self.context = context
         self.transport = transport
         self.inspector = inspector
@@ -77,11 +78,9 @@ cdef class Connection(Link):
         self.close_by = self.ping_sent = self.full_since = NEVER
         self.frame_since = self.message_since = self.stall_since = NEVER
         self.reading = True
-        if context.secure:
-            self.descriptor = -1
+        self.descriptor = descriptor
+        if descriptor < 0:
             transport.set_write_buffer_limits(TLS_HIGH_WATER)
-        else:
-            self.descriptor = socket_of(transport)
 
     # ---- The protocol
 
@@ -181,6 +180,13 @@ cdef class Connection(Link):
         if not self.gone:
             self.transport.abort()
 
+    def end(self):
+        """Close without a closing handshake, or without waiting for its end: what was sent leaves first."""
+        if not self.finished:
+            self.flush()
+        if not self.finished:
+            self.closing(None)
+
     def shed(self):
         """Too much memory is held, and this connection holds more than others."""
         if self.inspector.violation is None:
@@ -235,6 +241,8 @@ cdef class Connection(Link):
             elif type(event) is Pong and self.ping_sent >= 0 and (<Pong>event).data == PING_PAYLOAD:
                 session.trip = max(0.0, self.last_received - self.ping_sent)
                 self.ping_sent = NEVER
+            elif self.context.on_control is not None:
+                self.context.on_control(session, event)
             # The Inspector has queued the answers to Ping and Close; on_close is called when the connection has ended.
         return 0
 

@@ -26,6 +26,7 @@ from framewarden.transports.context import Context
 from framewarden.transports.ending import LINGER_SECONDS
 from framewarden.transports.lean_carrier import carry_lean
 from framewarden.transports.picows_carrier import carry_by_picows
+from framewarden.transports.tls import check_tls
 from framewarden.transports.upgrade import AdmissionProtocol
 
 __all__ = ["Server", "serve"]
@@ -46,13 +47,15 @@ class Server:
         policy: limits, schema, compression, who may connect.
         host: name or IP address to listen on; every address that a name stands for is listened on.
         port: TCP port; 0: a free one, see ``address``.
-        ssl: context for TLS; None: plain TCP.
+        ssl: context for TLS 1.2 or newer; None: plain TCP. With ``verify_mode`` CERT_REQUIRED or CERT_OPTIONAL clients
+            show a certificate, which is then ``session.peer.certificate``.
         backlog: connections that the kernel holds until they are accepted.
         carrier: "picows", or "lean": without picows' objects, for very many idle connections. A handler cannot tell
             them apart.
 
     Raises:
-        PolicyError: the policy contradicts itself, ``handler`` is not a Handler, or there is no such carrier.
+        PolicyError: the policy contradicts itself, ``handler`` is not a Handler, ``ssl`` allows versions older than
+            TLS 1.2, or there is no such carrier.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class Server:
         self._policy = policy
         self._host = host
         self._port = port
-        self._ssl = ssl
+        self._ssl = None if ssl is None else check_tls(ssl)
         self._backlog = backlog
         self._acceptor: Acceptor | None = None
         self._addresses: list[HostPort] = []
@@ -168,6 +171,7 @@ class Server:
             context,
             transport,
             inspector,
+            -1 if context.secure else admitted.descriptor,
             id=session_id,
             identity=accepted.identity,
             subprotocol=accepted.subprotocol,
