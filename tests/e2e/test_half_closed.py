@@ -205,7 +205,7 @@ async def test_a_peer_goes_away_while_the_handler_works_for_it(way, secure, tls)
             client.send(text("wait"), text("never handled"))
             await until(lambda: handler.told)
             await way(client)
-            await until(lambda: any(member._lost for member in server._context.members))
+            await until(lambda: any(member.is_gone for member in server._context.members))
             handler.go_on.set()
             await forgotten(server)
         assert handler.told == ["wait"]
@@ -302,7 +302,7 @@ async def test_a_peer_that_never_read_goes_away():
 
     for way in (go, reset, cut):
         handler = Flood()
-        async with serving(handler) as server:
+        async with serving(handler, limits=Limits(max_backpressure_bytes=1 << 24)) as server:
             async with upgraded(server) as client, holding(client, way):
                 await way(client)
                 await forgotten(server)

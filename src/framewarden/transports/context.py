@@ -59,7 +59,10 @@ class Context:
         self.admission = admission
         self.secure = secure
         shortest = min(
-            value for name in limits.__struct_fields__ if name.endswith("_seconds") for value in (getattr(limits, name),)
+            value
+            for name in limits.__struct_fields__
+            if name.endswith("_seconds")
+            for value in (getattr(limits, name),)
         )
         tick = min(LARGEST_TICK, max(SMALLEST_TICK, shortest / 8))
         self.wheel = TimerWheel(loop, tick)

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import socket
 import ssl as ssl_module
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -23,17 +22,16 @@ from picows import (
 
 from framewarden.admission import Accepted, Authenticate, describe_error
 from framewarden.codec.grammar import TOKEN
-from framewarden.codec.handshake import Refusal, Request, checked_value, refusal_response, switching_headers
+from framewarden.codec.handshake import Refusal, Request, checked_value, switching_headers
 from framewarden.engine import Inspector
 from framewarden.errors import ArgumentError, ArgumentTypeError, PolicyError
 from framewarden.policy import Policy
 from framewarden.rfc6455 import CloseCode
-from framewarden.session import Handler, Session
 from framewarden.session.session import new_session_id
 from framewarden.transports.acceptor import Acceptor
 from framewarden.transports.context import Context
-from framewarden.transports.listening import Factory, ListenerCarrier, ListenerConnection, Options
-from framewarden.transports.server import BACKLOG, HARDENED, Server, make_peer
+from framewarden.transports.listening import Factory, Hearing, ListenerCarrier, ListenerConnection, Options, Outlet
+from framewarden.transports.server import BACKLOG, HARDENED, Server
 from framewarden.transports.upgrade import AdmissionProtocol
 
 __all__ = ["PicowsServer", "create_server"]
@@ -99,8 +97,8 @@ async def create_server(
         auto_ping_idle_timeout: as in picows, seconds.
         auto_ping_reply_timeout: as in picows, seconds.
         auto_ping_strategy: as in picows.
-        enable_auto_pong: False: the listener is told of Pings. They are answered all the same; a Pong of the listener
-            that repeats a Ping is not sent a second time.
+        enable_auto_pong: False: the listener is told of Pings. They are answered in any case; a Pong of the listener is
+            not sent.
         read_buffer_init_size: of picows' buffer for a verified message, in bytes.
         ssl: context for TLS; None: plain TCP.
         backlog: connections that the kernel holds until they are accepted.
@@ -139,7 +137,7 @@ async def create_server(
         "max_frame_size": policy.limits.max_message_bytes,
         "read_buffer_init_size": read_buffer_init_size,
     }
-    handler = Handler()
+    handler = Hearing()
     if authenticate is not None:
         handler.authenticate = authenticate  # type: ignore[assignment, method-assign]  # the names of arguments differ
     server = _ListenerServer(
@@ -147,6 +145,7 @@ async def create_server(
         deliver_pings=not enable_auto_pong,
     )  # fmt: skip
     await server.start()
+    server.context.on_control = handler.on_control
     return PicowsServer(server)
 
 
@@ -183,7 +182,7 @@ class _ListenerServer(Server):
         context = self.context
         session_id = new_session_id()
         inspector = Inspector(
-            self._policy,
+            context.policy,
             route=request.path,
             subprotocol=accepted.subprotocol,
             session_id=session_id,
@@ -191,29 +190,32 @@ class _ListenerServer(Server):
             address=admitted.address,
         )
 
-        def make_session(flush_soon: Callable[[], None]) -> Session:
-            return Session(
-                inspector,
-                flush_soon,
-                id=session_id,
-                identity=accepted.identity,
-                peer=make_peer(transport),
-                subprotocol=accepted.subprotocol,
-                path=request.path,
-                query=request.query,
-            )
-
-        connection = ListenerConnection(context, transport, inspector, make_session, deliver_pings=self._deliver_pings)
+        connection = ListenerConnection(
+            context,
+            transport,
+            inspector,
+            -1 if context.secure else admitted.descriptor,
+            id=session_id,
+            identity=accepted.identity,
+            subprotocol=accepted.subprotocol,
+            path=request.path,
+            query=request.query,
+        )
         call = _FactoryCall(self._factory, request, accepted.subprotocol)
-        carrier = ListenerCarrier(context, connection, call, self._options)
-        response = connection.shake_hands(carrier, request.key)
-        if call.refusal is not None:
-            admitted.answer(refusal_response(call.refusal), call.refusal.rule)
-        elif response is not None:
-            admitted.answer(response, RULES_OF_ANSWERS.get(carrier.transport.response.status))
-        else:
+        carrier = ListenerCarrier(connection, call, self._options, deliver_pings=self._deliver_pings)
+
+        def accept(response: bytes) -> None:
+            """Before the listener is told, who may send at once."""
             context.replace(admitted, connection)
             transport.set_protocol(carrier)
+            transport.write(response)
+
+        connection.shake_hands(carrier, Outlet(transport, connection), request.key, accept)
+        if call.refusal is not None:
+            admitted.refuse(call.refusal)
+        elif connection.response is not None:
+            admitted.answer(connection.response, RULES_OF_ANSWERS.get(carrier.transport.response.status))
+        else:
             connection.open()
 
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from picows import WSListener, WSUpgradeResponse
 
 from framewarden.codec.handshake import HandshakeParser
-from framewarden.engine import Inspector
+from framewarden.engine import Inspector, Message
 from framewarden.errors import ArgumentError, ArgumentTypeError, PolicyError
 from framewarden.policy import Access, Deflate, Limits, Policy, Schema
-from framewarden.transports.listening import encode_event
+from framewarden.transports.listening import encode_control, encode_message
 from framewarden.transports.picows import NOT_TAKEN, _check_response, _fill, _logger, create_server
 from tests.playback import plain
 from tests.properties.strategies import Peer, frame, streams
@@ -122,13 +122,17 @@ def test_an_empty_header_is_none_that_would():
 # What picows reads
 
 
+def encode(event):
+    return encode_message(event.data) if isinstance(event, Message) else encode_control(event)
+
+
 @given(streams(PEER))
 def test_what_picows_reads_is_what_was_verified(stream):
     """Each event becomes one frame: FIN, no other bit, masking-key 0; the same events come out of it again."""
     events = Inspector(Policy()).receive_data(stream.data)
     again = Inspector(Policy(limits=Limits(max_control_run=1 << 20)))
     for event in events:
-        data = encode_event(event)
+        data = encode(event)
         assert data[0] & 0xF0 == 0x80
         assert [plain(each) for each in again.receive_data(data)] == [plain(event)]
     assert again.violation is None
@@ -137,4 +141,4 @@ def test_what_picows_reads_is_what_was_verified(stream):
 @pytest.mark.parametrize("payload", [b"", b"\x03\xe8", b"\x03\xe8bye", b"\x11\x46" + b"r" * 123])
 def test_a_close_is_repeated_to_the_byte(payload):
     (event,) = Inspector(Policy()).receive_data(frame(PEER, 0x88, payload))
-    assert encode_event(event) == frame(PEER, 0x88, payload, key=bytes(4))
+    assert encode(event) == frame(PEER, 0x88, payload, key=bytes(4))

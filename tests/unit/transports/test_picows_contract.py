@@ -199,18 +199,29 @@ OPTIONS = {
 }
 
 
-class Written(Connection):
-    """Remembers what picows wrote, one entry a call."""
+class Written:
+    """Remembers what picows wrote, one entry a call, and what the carrier told it."""
+
+    blocked = False
 
     def __init__(self):
-        super().__init__()
+        self.calls = []
         self.frames = []
 
     def send_frame(self, data):
         self.frames.append(data)
 
-    def end(self):
-        self.calls.append("end")
+    def disconnect(self):
+        self.calls.append("disconnect")
+
+    def connection_lost(self, error):
+        self.calls.append("lost")
+
+    def pause_writing(self):
+        self.calls.append("pause")
+
+    def resume_writing(self):
+        self.calls.append("resume")
 
 
 def shaken(factory=None, use=lambda carrier: None):
@@ -219,7 +230,9 @@ def shaken(factory=None, use=lambda carrier: None):
     connection = Written()
 
     async def run():
-        carrier = listening.ListenerCarrier(Context(), connection, factory or (lambda request: listener), OPTIONS)
+        carrier = listening.ListenerCarrier(
+            connection, factory or (lambda request: listener), OPTIONS, deliver_pings=False
+        )
         transport = Transport()
         carrier.shake_hands(listening.Outlet(transport, connection), canonical_head(KEY))
         use(carrier)
@@ -258,7 +271,7 @@ def test_picows_looks_for_what_waits_only_where_it_looked_at_first():
     outlet = listening.Outlet(Transport(), Written())
 
     async def run():
-        carrier = listening.ListenerCarrier(Context(), Written(), lambda request: Told(), OPTIONS)
+        carrier = listening.ListenerCarrier(Written(), lambda request: Told(), OPTIONS, deliver_pings=False)
         carrier.shake_hands(outlet, canonical_head(KEY))
         assert carrier.transport.underlying_transport is outlet
 
@@ -276,7 +289,7 @@ def test_picows_reads_our_frames_unchanged_whatever_their_size(size):
 
 
 def test_picows_takes_no_bytes_for_news():
-    carrier, _, listener = shaken(use=lambda carrier: carrier.feed(b""))
+    carrier, _, listener = shaken(use=lambda carrier: WSProtocol.buffer_updated(carrier, 0))
     assert listener.told == []
     assert not carrier.transport.is_disconnected
 
@@ -336,7 +349,7 @@ def test_picows_writes_and_keeps_a_response_that_is_no_101_and_disconnects():
     carrier, connection, _ = shaken(lambda request: picows.WSUpgradeResponseWithListener(response, None))
     assert carrier.transport.response is response
     assert [frame.partition(b"\r\n")[0] for frame in connection.frames] == [b"HTTP/1.1 403 Forbidden"]
-    assert connection.calls == ["end"]
+    assert connection.calls == ["disconnect"]
 
 
 def test_the_listener_hears_of_the_end():
