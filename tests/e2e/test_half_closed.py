@@ -183,10 +183,11 @@ DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+@pytest.mark.parametrize("carrier", ["picows", "lean"])
 @run
-async def test_a_peer_goes_away(state, way, secure, tls):
+async def test_a_peer_goes_away(carrier, state, way, secure, tls):
     handler = Recorder()
-    async with serving(handler, POLICY, ssl=tls[0] if secure else None) as server:
+    async with serving(handler, POLICY, ssl=tls[0] if secure else None, carrier=carrier) as server:
         async with upgraded(server, DEFLATE, ssl=tls[1] if secure else None) as client, holding(client, way):
             expected = await state(client)
             await way(client)
