@@ -311,17 +311,17 @@ async def test_a_peer_that_never_read_goes_away():
 
 
 @run
-async def test_three_hundred_peers_go_away_at_once():
+async def test_many_peers_go_away_at_once():
     handler = Recorder()
     async with serving(handler) as server, contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(upgraded(server)) for _ in range(300)]
+        clients = [await stack.enter_async_context(upgraded(server)) for _ in range(120)]
         for number, client in enumerate(clients):
             await stack.enter_async_context(holding(client, WAYS[1 + number % 3]))
             await STATES[number % 4](client)
         for number, client in enumerate(clients):
             await WAYS[1 + number % 3](client)
         await forgotten(server)
-        assert handler.closed == [(1006, "")] * 300
+        assert handler.closed == [(1006, "")] * 120
 
 
 # The drop-in for picows
