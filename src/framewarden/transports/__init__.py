@@ -2,7 +2,8 @@
 
 One file a thing: ``acceptor`` takes sockets in, ``upgrade`` runs the opening handshake on one of them,
 ``picows_carrier`` carries it from then on, ``connection`` moves bytes between carrier, Inspector and handler,
-``ending`` closes, ``wheel`` keeps the time, ``server`` puts them together.
+``ending`` closes, ``wheel`` keeps the time, ``server`` puts them together. ``picows`` is the drop-in for users of
+picows, on ``listening``.
 """
 
 from framewarden.transports.server import Server, serve

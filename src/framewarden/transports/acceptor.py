@@ -62,7 +62,7 @@ def connection_limit(configured: int | None) -> int:
 
 
 def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
-    """Open a listening socket on every address that ``host`` stands for, all on the same port.
+    """Open a listening socket on every address that ``host`` stands for ("": every one), all on the same port.
 
     Raises:
         OSError: the name is unknown, or no address can be bound.
@@ -77,7 +77,7 @@ def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
 
 
 def _listen(host: str, port: int, backlog: int) -> list[socket.socket]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):
@@ -134,6 +134,11 @@ class Acceptor:
         self._turned_away = 0  # they are members too until they are gone
         self._paused: asyncio.TimerHandle | None = None
         self._logged = float("-inf")
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Those that connections are taken from; none after ``close``."""
+        return tuple(self._sockets)
 
     @property
     def tls(self) -> ssl.SSLContext | None:
