@@ -1,14 +1,21 @@
 """framewarden: inspect every WebSocket frame before an application sees it.
 
-Embed the engine in any server (:class:`Inspector`), or let framewarden be the server (:func:`serve`). The transports,
-and with them picows and uvloop, are loaded when one of their names is first used.
+Embed the engine in any server (:class:`Inspector`), let framewarden be the server (:func:`serve`) or the client
+(:func:`connect`). The transports, and with them picows and uvloop, are loaded when one of their names is first used.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine import MAX_EVENT_BYTES, MAX_EVENTS, Close, Event, Inspector, Message, Ping, Pong
-from framewarden.errors import ArgumentError, ArgumentTypeError, ClosedError, FramewardenError, PolicyError
+from framewarden.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ClosedError,
+    FramewardenError,
+    HandshakeError,
+    PolicyError,
+)
 from framewarden.identity import Identity
 from framewarden.policy import Access, Deflate, Limits, Policy, Schema, SecurityEvent, load_policy
 from framewarden.rfc6455 import CloseCode, Opcode, Role, State
@@ -16,7 +23,7 @@ from framewarden.rules import RULES, Rule, Violation
 from framewarden.session import Handler, Session
 
 if TYPE_CHECKING:
-    from framewarden.transports import Server, serve
+    from framewarden.transports import ClientConnection, Server, connect, serve
 
 __all__ = [
     "MAX_EVENTS",
@@ -25,6 +32,7 @@ __all__ = [
     "Access",
     "ArgumentError",
     "ArgumentTypeError",
+    "ClientConnection",
     "Close",
     "CloseCode",
     "ClosedError",
@@ -33,6 +41,7 @@ __all__ = [
     "Event",
     "FramewardenError",
     "Handler",
+    "HandshakeError",
     "Identity",
     "Inspector",
     "Limits",
@@ -50,6 +59,7 @@ __all__ = [
     "Session",
     "State",
     "Violation",
+    "connect",
     "load_policy",
     "serve",
 ]
@@ -57,7 +67,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """PEP 562: the names of the transports."""
-    if name in ("Server", "serve"):
+    if name in ("ClientConnection", "Server", "connect", "serve"):
         from framewarden import transports  # noqa: PLC0415 - lazily, see above
 
         return getattr(transports, name)

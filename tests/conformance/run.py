@@ -69,12 +69,16 @@ async def run(role: ledger.Role, suite: Suite, seconds: float) -> None:
 
 def report(found: dict[str, ledger.Verdict]) -> str:
     """How often each verdict was given."""
-    counts = [collections.Counter(getattr(verdict, name) for verdict in found.values()) for name in ("behavior", "close")]
+    counts = [
+        collections.Counter(getattr(verdict, name) for verdict in found.values()) for name in ("behavior", "close")
+    ]
     said = [", ".join(f"{number} {word}" for word, number in count.most_common()) for count in counts]
     return f"{said[0]}; close: {said[1]}"
 
 
-def judge(role: ledger.Role, wstest: Path, cases: list[str] | None, seconds: float) -> tuple[dict[str, ledger.Verdict], bool]:
+def judge(
+    role: ledger.Role, wstest: Path, cases: list[str] | None, seconds: float
+) -> tuple[dict[str, ledger.Verdict], bool]:
     """Run ``cases`` (None: all) in one role and say how it went. Returns what was found, and whether all is well."""
     expected = ledger.load()
     folder = BUILD / "conformance" / role
@@ -94,7 +98,9 @@ def judge(role: ledger.Role, wstest: Path, cases: list[str] | None, seconds: flo
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="conformance", description="The Autobahn|Testsuite, compared with the ledger.")
+    parser = argparse.ArgumentParser(
+        prog="conformance", description="The Autobahn|Testsuite, compared with the ledger."
+    )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="number or pattern (6.4.2, '7.*'); none: all cases")
     parser.add_argument("--role", choices=get_args(ledger.Role), help="one role only")
     parser.add_argument("--subset", action="store_true", help="groups 9, 12 and 13 by a sample only")

@@ -110,8 +110,7 @@ class Suite:
         except (OSError, ValueError):
             raise SuiteError(f"no report was written; see {self.log}") from None
         return {
-            case: Verdict(result["behavior"], result["behaviorClose"])
-            for case, result in agents.get(AGENT, {}).items()
+            case: Verdict(result["behavior"], result["behaviorClose"]) for case, result in agents.get(AGENT, {}).items()
         }
 
 

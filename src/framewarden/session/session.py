@@ -7,16 +7,11 @@ from typing import Any
 import msgspec
 
 from framewarden.engine import Inspector
-from framewarden.engine.schema import select
-from framewarden.errors import ArgumentError, ArgumentTypeError
 from framewarden.identity import Identity
-from framewarden.policy import Policy
 from framewarden.rfc6455 import State
+from framewarden.session.encoding import encode_object, sends_messagepack
 
-__all__ = ["Peer", "Session", "new_session_id", "sends_messagepack"]
-
-_encode_json = msgspec.json.Encoder().encode
-_encode_messagepack = msgspec.msgpack.Encoder().encode
+__all__ = ["Peer", "Session", "new_session_id"]
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -40,14 +35,6 @@ class Peer(msgspec.Struct, frozen=True):
 def new_session_id() -> str:
     """128 bits from the operating system, so that nobody guesses a session's name."""
     return secrets.token_urlsafe(16)
-
-
-def sends_messagepack(policy: Policy, path: str, subprotocol: str | None) -> bool:
-    """Whether objects leave as MessagePack in Binary messages: where the schema in force has a type for Binary only."""
-    if policy.schema is None:
-        return False
-    schema = select(policy.schema, path, subprotocol)
-    return schema.binary is not None and schema.text is None
 
 
 class Session:
@@ -138,18 +125,11 @@ class Session:
             self._flush_soon()
 
     def _send_object(self, data: Any) -> None:
-        if data is None:
-            raise ArgumentTypeError("cannot send None")
-        try:
-            encoded = _encode_messagepack(data) if self._messagepack else _encode_json(data)
-        except (TypeError, NotImplementedError) as error:
-            raise ArgumentTypeError(f"cannot encode {type(data).__name__}: {error}") from None
-        except (ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
-            raise ArgumentError(f"cannot encode {type(data).__name__}: {type(error).__name__}") from None
-        if self._messagepack:
-            self._send_bytes(encoded)
+        encoded = encode_object(data, messagepack=self._messagepack)
+        if isinstance(encoded, str):
+            self._send_text(encoded)
         else:
-            self._send_text(encoded.decode())
+            self._send_bytes(encoded)
 
     def ping(self, data: bytes = b"") -> None:
         """Send a Ping with up to 125 bytes (RFC 6455 5.5.2).
