@@ -156,14 +156,19 @@ class ResponseParser:
     """
 
     def __init__(self, limits: Limits, offer: Offer) -> None:
-        self.rest = b""
         self._limits = limits
         self._offer = offer
         self._line = bytearray()
         self._head_bytes = 0  # in lines that are complete
         self._status: int | None = None
         self._headers: list[tuple[str, str]] = []
+        self._rest = bytearray()
         self._verdict: Accepted | Rejected | None = None
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the head of an accepted response."""
+        return bytes(self._rest)
 
     def feed(self, data: bytes) -> Accepted | Rejected | None:
         """Take the next bytes of the stream. Never raises; linear in ``len(data)`` however the head is cut."""
@@ -174,7 +179,7 @@ class ResponseParser:
             self._verdict = self._feed_line(data[position:end], complete=newline >= 0)
             position = end
         if isinstance(self._verdict, Accepted):
-            self.rest += data[position:]
+            self._rest += data[position:]
         return self._verdict
 
     def _feed_line(self, piece: bytes, *, complete: bool) -> Accepted | Rejected | None:

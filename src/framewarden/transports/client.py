@@ -175,8 +175,9 @@ class _Opening(asyncio.BufferedProtocol):
         )
         connection = ClientConnection(self._loop, transport, inspector, accepted, self._uri.path)
         transport.set_protocol(connection)
-        if self._parser.rest:
-            connection.received(self._parser.rest, len(self._parser.rest))
+        rest = self._parser.rest
+        if rest:
+            connection.received(rest, len(rest))
         return connection
 
     def eof_received(self) -> bool:
