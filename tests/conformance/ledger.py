@@ -5,12 +5,13 @@ OK and INFORMATIONAL may stand there: the suite's own words for "as the RFC says
 must match it exactly, so a case that becomes better than it was has to be written down as well.
 """
 
+import collections
 import fnmatch
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-__all__ = ["LEDGER", "LedgerError", "Role", "Verdict", "compare", "group", "load", "select", "subset", "write"]
+__all__ = ["LEDGER", "LedgerError", "Role", "Verdict", "compare", "group", "load", "select", "subset", "table"]
 
 LEDGER = Path(__file__).with_name("ledger.txt")
 ACCEPTABLE = ("OK", "INFORMATIONAL")
@@ -22,6 +23,20 @@ SAMPLE = (
     *("13.1.1", "13.2.4", "13.3.1", "13.4.2", "13.5.3", "13.6.11", "13.7.1"),
 )
 """The cases of the long groups that every change must pass."""
+
+ABOUT = {
+    "1": "framing",
+    "2": "Ping and Pong",
+    "3": "reserved bits",
+    "4": "opcodes",
+    "5": "fragmentation",
+    "6": "UTF-8",
+    "7": "closing",
+    "9": "limits, performance",
+    "10": "fragments of any size",
+    "12": "compression, by size of message",
+    "13": "compression, by parameters",
+}
 
 Role = Literal["server", "client"]
 
@@ -59,15 +74,6 @@ def load(path: Path = LEDGER) -> dict[str, dict[Role, Verdict]]:
             raise LedgerError(f"{path.name}:{number}: {case} may be {' or '.join(ACCEPTABLE)}, not {bad[0]}")
         ledger[case] = {"server": Verdict(said[0], said[1]), "client": Verdict(said[2], said[3])}
     return ledger
-
-
-def write(ledger: Ledger, path: Path = LEDGER) -> None:
-    """Write a ledger, its cases in order."""
-    lines = ["# case, as a server: behaviour, close; as a client: behaviour, close"]
-    lines += [
-        " ".join([case, *ledger[case]["server"], *ledger[case]["client"]]) for case in sorted(ledger, key=_numbers)
-    ]
-    path.write_text("\n".join(lines) + "\n")
 
 
 def _numbers(case: str) -> list[int]:
@@ -115,3 +121,18 @@ def compare(ledger: Ledger, role: Role, cases: Iterable[str], found: Mapping[str
                 f"{case}: {behavior}, close {close}; the ledger has {expected.behavior}, close {expected.close}"
             )
     return complaints
+
+
+def table(ledger: Ledger) -> str:
+    """The ledger by groups, for docs/conformance.md."""
+
+    def said(cases: Iterable[str], role: Role) -> str:
+        counts = collections.Counter(ledger[case][role].behavior for case in cases)
+        return ", ".join(f"{number} {word}" for word, number in counts.most_common())
+
+    def row(number: str, about: str, cases: list[str]) -> str:
+        return f"| {number} | {about} | {len(cases)} | {said(cases, 'server')} | {said(cases, 'client')} |"
+
+    rows = [row(name, about, [case for case in ledger if group(case) == name]) for name, about in ABOUT.items()]
+    head = ["| group | about | cases | as a server | as a client |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows, row("", "all", list(ledger))]) + "\n"

@@ -148,7 +148,7 @@ class _Opening(asyncio.BufferedProtocol):
         """TCP, and TLS, are up."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes are read to."""
         return self._buffer
 

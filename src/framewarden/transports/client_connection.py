@@ -24,12 +24,18 @@ HELD_BYTES = 64 * 1024
 CLEAN = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
 """Close codes behind which an ``async for`` just ends."""
 
-_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, bytearray] = weakref.WeakKeyDictionary()
+_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = weakref.WeakKeyDictionary()
 
 
-def receive_buffer(loop: asyncio.AbstractEventLoop) -> bytearray:
-    """The one buffer that all clients of ``loop`` read into: a read is judged before the loop reads again."""
-    return _buffers.setdefault(loop, bytearray(RECEIVE_BUFFER_BYTES))
+def receive_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
+    """The one buffer that all clients of ``loop`` read into: a read is judged before the loop reads again.
+
+    A memoryview, because asyncio's TLS writes into slices of it, and a slice of a bytearray is a copy.
+    """
+    buffer = _buffers.get(loop)
+    if buffer is None:
+        buffer = _buffers[loop] = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
+    return buffer
 
 
 class _Ping(NamedTuple):
@@ -225,7 +231,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     # Called by the transport
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes are read to."""
         return self._buffer
 
@@ -233,7 +239,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         """``nbytes`` came in."""
         self.received(self._buffer, nbytes)
 
-    def received(self, data: bytes | bytearray, size: int) -> None:
+    def received(self, data: bytes | memoryview, size: int) -> None:
         """``size`` bytes came in; ``data`` is only valid during this call."""
         self._last_received = self._loop.time()
         self._take(self._inspector.receive_data(data, size))
