@@ -158,7 +158,7 @@ class _Opening(asyncio.BufferedProtocol):
             return  # given up
         verdict = self._parser.feed(bytes(self._buffer[:nbytes]))
         if isinstance(verdict, Rejected):
-            self.answered.set_exception(HandshakeError(verdict.detail, verdict.status, verdict.headers))
+            self._fail(HandshakeError(verdict.detail, verdict.status, verdict.headers))
         elif verdict is not None:
             self.answered.set_result(self._upgrade(verdict))
 
@@ -189,4 +189,8 @@ class _Opening(asyncio.BufferedProtocol):
         if not self.answered.done():
             error = HandshakeError("the server closed the connection before it had answered")
             error.__cause__ = exc
-            self.answered.set_exception(error)
+            self._fail(error)
+
+    def _fail(self, error: HandshakeError) -> None:
+        self.answered.set_exception(error)
+        self.answered.exception()  # whoever was cancelled does not ask for it; then asyncio need not complain
