@@ -12,7 +12,7 @@ from framewarden.engine import Event, Inspector, Message, Pong
 from framewarden.errors import ClosedError
 from framewarden.rfc6455 import CloseCode, State
 from framewarden.rules import Violation
-from framewarden.session.encoding import encode_object, sends_messagepack
+from framewarden.session.session import encode_object, sends_messagepack
 
 __all__ = ["ClientConnection", "receive_buffer"]
 
@@ -110,7 +110,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             ClosedError: the connection has ended, or is being closed.
         """
         if not isinstance(data, str | bytes | bytearray | memoryview):
-            data = encode_object(data, messagepack=self._messagepack)
+            data = encode_object(data, self._messagepack)
         while self._stalled and not self._lost.done():
             await self._writable()
         if self._lost.done():

@@ -13,18 +13,20 @@ from typing import Self
 import uvloop
 
 from framewarden.admission import Accepted, Admission, HostPort, format_host
-from framewarden.codec.handshake import Request, switching_headers
+from framewarden.codec.handshake import Request
 from framewarden.engine import Inspector
 from framewarden.errors import PolicyError
 from framewarden.policy import Policy
 from framewarden.rfc6455 import CloseCode
-from framewarden.session import Echo, Handler, Peer, Session
+from framewarden.session import Echo, Handler
 from framewarden.session.session import new_session_id
 from framewarden.transports.acceptor import Acceptor, listen
 from framewarden.transports.connection import Connection
 from framewarden.transports.context import Context
 from framewarden.transports.ending import LINGER_SECONDS
-from framewarden.transports.picows_carrier import PicowsCarrier
+from framewarden.transports.lean_carrier import carry_lean
+from framewarden.transports.picows_carrier import carry_by_picows
+from framewarden.transports.tls import check_tls
 from framewarden.transports.upgrade import AdmissionProtocol
 
 __all__ = ["Server", "serve"]
@@ -33,6 +35,7 @@ _log = logging.getLogger("framewarden.server")
 
 BACKLOG = 1024
 HARDENED = Policy()
+CARRIERS = {"picows": carry_by_picows, "lean": carry_lean}
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 
 
@@ -44,11 +47,15 @@ class Server:
         policy: limits, schema, compression, who may connect.
         host: name or IP address to listen on; every address that a name stands for is listened on.
         port: TCP port; 0: a free one, see ``address``.
-        ssl: context for TLS; None: plain TCP.
+        ssl: context for TLS 1.2 or newer; None: plain TCP. With ``verify_mode`` CERT_REQUIRED or CERT_OPTIONAL clients
+            show a certificate, which is then ``session.peer.certificate``.
         backlog: connections that the kernel holds until they are accepted.
+        carrier: "picows", or "lean": without picows' objects, for very many idle connections. A handler cannot tell
+            them apart.
 
     Raises:
-        PolicyError: the policy contradicts itself, or ``handler`` is not a Handler.
+        PolicyError: the policy contradicts itself, ``handler`` is not a Handler, ``ssl`` allows versions older than
+            TLS 1.2, or there is no such carrier.
     """
 
     def __init__(
@@ -60,7 +67,11 @@ class Server:
         *,
         ssl: ssl_module.SSLContext | None = None,
         backlog: int = BACKLOG,
+        carrier: str = "picows",
     ) -> None:
+        if carrier not in CARRIERS:
+            raise PolicyError(f"carrier must be 'picows' or 'lean', not {carrier!r}")
+        self._carry = CARRIERS[carrier]
         made = handler() if inspect.isclass(handler) else handler
         if made is not None and not isinstance(made, Handler):
             raise PolicyError(f"the handler must be a framewarden.Handler, not {type(made).__name__}")
@@ -68,7 +79,7 @@ class Server:
         self._policy = policy
         self._host = host
         self._port = port
-        self._ssl = ssl
+        self._ssl = None if ssl is None else check_tls(ssl)
         self._backlog = backlog
         self._acceptor: Acceptor | None = None
         self._addresses: list[HostPort] = []
@@ -147,9 +158,8 @@ class Server:
         context = self._context
         assert context is not None
         session_id = new_session_id()
-        peer = _peer(transport)
         inspector = Inspector(
-            self._policy,
+            context.policy,
             route=request.path,
             subprotocol=accepted.subprotocol,
             deflate=accepted.deflate,
@@ -157,23 +167,19 @@ class Server:
             subject="" if accepted.identity is None else accepted.identity.subject,
             address=admitted.address,
         )
-
-        def make_session(flush_soon: Callable[[], None]) -> Session:
-            return Session(
-                inspector,
-                flush_soon,
-                id=session_id,
-                identity=accepted.identity,
-                peer=peer,
-                subprotocol=accepted.subprotocol,
-                path=request.path,
-                query=request.query,
-            )
-
-        connection = Connection(context, transport, inspector, make_session)
+        connection = Connection(
+            context,
+            transport,
+            inspector,
+            -1 if context.secure else admitted.descriptor,
+            id=session_id,
+            identity=accepted.identity,
+            subprotocol=accepted.subprotocol,
+            path=request.path,
+            query=request.query,
+        )
         context.replace(admitted, connection)
-        headers = switching_headers(accepted.subprotocol, accepted.extensions)
-        PicowsCarrier(context, connection, headers).upgrade(transport, request.key)
+        self._carry(connection, transport, request.key, accepted)
         connection.open()
 
     async def close(self, code: int = CloseCode.GOING_AWAY) -> None:
@@ -214,13 +220,6 @@ class Server:
         await self.close()
 
 
-def _peer(transport: asyncio.Transport) -> Peer:
-    remote = transport.get_extra_info("peername") or ("", 0)
-    local = transport.get_extra_info("sockname") or ("", 0)
-    tls = transport.get_extra_info("ssl_object")
-    return Peer(remote[0], remote[1], local[0], local[1], None if tls is None else tls.version())
-
-
 def serve(
     handler: Handler | type[Handler] | None = None,
     policy: Policy = HARDENED,
@@ -229,6 +228,7 @@ def serve(
     *,
     ssl: ssl_module.SSLContext | None = None,
     backlog: int = BACKLOG,
+    carrier: str = "picows",
     on_start: Callable[[Server], None] | None = None,
 ) -> None:
     """Serve on uvloop until SIGINT or SIGTERM; connections are closed with 1001 then.
@@ -240,13 +240,14 @@ def serve(
         port: see there.
         ssl: see there.
         backlog: see there.
+        carrier: see there.
         on_start: called once the server accepts connections.
 
     Raises:
         PolicyError: the policy contradicts itself or is unsafe for this address.
         OSError: the address cannot be listened on.
     """
-    server = Server(handler, policy, host, port, ssl=ssl, backlog=backlog)
+    server = Server(handler, policy, host, port, ssl=ssl, backlog=backlog, carrier=carrier)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
