@@ -649,7 +649,7 @@ async def test_a_cancelled_receive_loses_nothing():
 
 @pytest.mark.parametrize(
     ("size", "held"),
-    [(10, {"max_queued_messages": 8}), (40_000, {"max_message_bytes": 100_000})],
+    [(10, {"max_queued_messages": 8}), (40_000, {"max_queued_bytes": 100_000})],
     ids=["count", "bytes"],
 )
 @run
@@ -767,6 +767,69 @@ async def test_a_server_that_answers_pings_stays():
     policy = limits(ping_seconds=0.05, pong_seconds=0.5, idle_seconds=0.5)
     async with listening(talk) as uri, connect(uri, policy) as connection:
         assert await connection.receive() == "still here"
+
+
+@pytest.mark.parametrize(
+    ("data", "rule"),
+    [
+        (frame(1, b"half", masked=False)[:-1], "frame-timeout"),
+        (frame(1, b"half", masked=False)[:1], "frame-timeout"),
+        (frame(1, b"half", masked=False, fin=False), "message-timeout"),
+    ],
+)
+@run
+async def test_what_has_begun_must_end(data, rule):
+    async def talk(peer):
+        await peer.accept()
+        peer.send(frame(1, b"whole", masked=False) + data)
+        for _ in range(4):  # a sign of life does not help
+            await asyncio.sleep(0.03)
+            peer.send(frame(10, b"", masked=False) if rule == "message-timeout" else b"")
+        assert await peer.read_close() == (4408, rule)
+
+    policy = limits(frame_seconds=0.15, message_seconds=0.15)
+    async with listening(talk) as uri, connect(uri, policy) as connection:
+        assert await connection.receive() == "whole"
+        with pytest.raises(ClosedError) as caught:
+            await connection.receive()
+        assert caught.value.reason == rule
+
+
+@run
+async def test_a_server_that_takes_nothing_is_given_up():
+    async def talk(peer):
+        await peer.accept()
+        peer.writer.transport.pause_reading()
+        with contextlib.suppress(ConnectionError):
+            while not ended.is_set():  # it is not silent
+                peer.send_text("tick")
+                await asyncio.wait([asyncio.ensure_future(ended.wait())], timeout=0.05)
+
+    ended = asyncio.Event()
+    async with listening(talk) as uri:
+        async with connect(uri, limits(max_write_stall_seconds=0.3, max_queued_messages=10_000)) as connection:
+            with pytest.raises(ClosedError):
+                await asyncio.wait_for(flood(connection, 100_000), PATIENCE)
+            assert connection.violation.rule == "write-stall"
+        ended.set()
+
+
+@run
+async def test_pongs_that_nobody_reads_do_not_pile_up():
+    async def talk(peer):
+        await peer.accept()
+        peer.writer.transport.pause_reading()
+        pings = (frame(9, bytes(125), masked=False) * 8 + frame(1, b"", masked=False)) * 100
+        with contextlib.suppress(ConnectionError):
+            while not peer.writer.is_closing():
+                peer.send(pings)
+                await peer.writer.drain()
+
+    policy = limits(max_backpressure_bytes=100_000, max_queued_messages=2**20)
+    async with listening(talk) as uri, connect(uri, policy) as connection:
+        await until(lambda: connection.violation)
+        assert connection.violation.rule == "slow-consumer"
+        assert connection._transport.get_write_buffer_size() < 600_000
 
 
 @run

@@ -1,11 +1,9 @@
 """A client's connection behind the opening handshake: messages in and out, deadlines, the end."""
 
 import asyncio
-import secrets
-import time
 import weakref
 from collections import deque
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from framewarden.codec.client_handshake import Accepted
 from framewarden.engine import Event, Inspector, Message, Pong
@@ -13,12 +11,11 @@ from framewarden.errors import ClosedError
 from framewarden.rfc6455 import CloseCode, State
 from framewarden.rules import Violation
 from framewarden.session.session import encode_object, sends_messagepack
+from framewarden.transports.client_times import Deadlines, RoundTrips
 
 __all__ = ["ClientConnection", "receive_buffer"]
 
 RECEIVE_BUFFER_BYTES = 64 * 1024
-PING_BYTES = 8
-"""Unpredictable, so that a Pong that nobody asked for does not answer a Ping (RFC 6455 5.5.3)."""
 HELD_BYTES = 64 * 1024
 """Output that waits together with a Close for messages that have not been received yet; more, and it leaves."""
 CLEAN = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
@@ -38,18 +35,10 @@ def receive_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
     return buffer
 
 
-class _Ping(NamedTuple):
-    """One that has not been answered. ``since``: by the loop's clock; ``sent``: by a clock that is fine enough."""
-
-    since: float
-    sent: float
-    future: asyncio.Future[float] | None
-
-
 class ClientConnection(asyncio.BufferedProtocol):
     """A connection to a server. :func:`framewarden.connect` makes it; it belongs to one event loop.
 
-    Messages wait in a queue of at most ``max_queued_messages`` messages or ``max_message_bytes``; when it is full,
+    Messages wait in a queue of at most ``max_queued_messages`` messages or ``max_queued_bytes``; when it is full,
     reading pauses, and with it the deadlines: what is not received is not answered either, Ping included.
 
     When the server closes, or breaks a rule, behind messages that still wait here, our Close waits, too, at most
@@ -87,8 +76,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._receiver: asyncio.Future[None] | None = None
         self._stalled = False  # the server does not read what we write
         self._senders: set[asyncio.Future[None]] = set()
-        self._pings: dict[bytes, _Ping] = {}
-        self._last_received = loop.time()
+        self._trips = RoundTrips()
+        self._deadlines = Deadlines(inspector, self._trips, loop.time())
         self._held_until: float | None = None  # our Close waits for messages to be received
         self._close_by: float | None = None
         self._lost = loop.create_future()
@@ -173,7 +162,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         try:
             return await future
         finally:
-            self._pings.pop(payload, None)
+            self._trips.forget(payload)
 
     async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Close the connection, and wait until it is closed: at most ``close_seconds``.
@@ -241,7 +230,6 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def received(self, data: bytes | memoryview, size: int) -> None:
         """``size`` bytes came in; ``data`` is only valid during this call."""
-        self._last_received = self._loop.time()
         self._take(self._inspector.receive_data(data, size))
         self._go_on()
 
@@ -259,17 +247,18 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._lost.set_result(None)
         self._wake()
         self.resume_writing()
-        for ping in self._pings.values():
-            if ping.future is not None and not ping.future.done():
-                ping.future.set_exception(self._closed())
+        self._trips.fail(self._closed())
 
     def pause_writing(self) -> None:
         """The transport holds more than its high-water mark."""
         self._stalled = True
+        self._deadlines.waiting(self._loop.time(), self._transport.get_write_buffer_size())
+        self._arm()
 
     def resume_writing(self) -> None:
         """What was written has left."""
         self._stalled = False
+        self._deadlines.taken()
         for sender in self._senders:
             if not sender.done():
                 sender.set_result(None)
@@ -283,7 +272,7 @@ class ClientConnection(asyncio.BufferedProtocol):
                     self._queue.append((event.data, event.inflated_bytes))
                     self._queued_bytes += event.inflated_bytes
             elif isinstance(event, Pong):
-                self._take_pong(event.data)
+                self._trips.answer(event.data)
         if not self._full and self._is_full():
             self._full = True
             if not self._transport.is_closing():
@@ -304,6 +293,10 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._held_until = self._loop.time() + self._limits.close_seconds
             self._arm()
         self._flush()
+        if self._stalled and self._deadlines.is_flooded(self._transport.get_write_buffer_size()):
+            self._give_up("slow-consumer")
+        if self._deadlines.received(self._loop.time()):
+            self._arm()
         self._wake()
 
     def _is_full(self, divisor: int = 1) -> bool:
@@ -312,13 +305,12 @@ class ClientConnection(asyncio.BufferedProtocol):
             return False
         limits = self._limits
         waiting = len(self._queue) * divisor
-        return waiting >= limits.max_queued_messages or self._queued_bytes * divisor >= limits.max_message_bytes
+        return waiting >= limits.max_queued_messages or self._queued_bytes * divisor >= limits.max_queued_bytes
 
     def _read_again(self) -> None:
         """The queue has room. The time in which we did not read is nobody's silence."""
         self._full = False
-        now = self._last_received = self._loop.time()
-        self._pings = {payload: ping._replace(since=now) for payload, ping in self._pings.items()}
+        self._deadlines.restart(self._loop.time())
         if not self._transport.is_closing():
             self._transport.resume_reading()
             self._arm()
@@ -342,7 +334,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _flush(self, *, release: bool = False) -> None:
         """Write what was sent. A Close is always the last of it, so a Close that is held holds everything."""
         if self._held_until is not None:
-            if not release and self._inspector.bytes_held < HELD_BYTES:
+            if not release and self._inspector.bytes_to_send < HELD_BYTES:
                 return
             self._held_until = None
         data = self._inspector.data_to_send()
@@ -357,23 +349,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._arm()
 
     def _send_ping(self, future: asyncio.Future[float] | None) -> bytes:
-        payload = secrets.token_bytes(PING_BYTES)
+        payload = self._trips.add(self._loop.time(), future)
         self._inspector.send_ping(payload)
-        self._pings[payload] = _Ping(self._loop.time(), time.perf_counter(), future)
         self._flush()
         self._arm()
         return payload
-
-    def _take_pong(self, payload: bytes) -> None:
-        """RFC 6455 5.5.3: an endpoint "MAY elect to send a Pong frame for only the most recently processed Ping"."""
-        if payload not in self._pings:
-            return
-        for earlier in tuple(self._pings):
-            ping = self._pings.pop(earlier)
-            if ping.future is not None and not ping.future.done():
-                ping.future.set_result(time.perf_counter() - ping.sent)
-            if earlier == payload:
-                return
 
     # Deadlines
 
@@ -381,29 +361,19 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Set the timer for the next deadline."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if self._lost.done() else self._loop.call_at(self._next_deadline(), self._on_timer)
-
-    def _next_deadline(self) -> float:
-        limits, last = self._limits, self._last_received
-        closing = self._close_by or self._held_until
-        if closing is not None:
-            return closing
-        if self._stalled or self._full:
-            return last + limits.idle_seconds
-        return min(last + limits.idle_seconds, self._pong_deadline() or last + limits.ping_seconds)
-
-    def _pong_deadline(self) -> float | None:
-        """When our Ping must have been answered; None: there is none that is not."""
-        if not self._pings:
-            return None
-        sent = next(iter(self._pings.values())).since
-        # A Pong stands between frames (RFC 6455 5.4), so the bytes of an unfinished message are an answer, too.
-        since = max(sent, self._last_received) if self._inspector.bytes_held else sent
-        return since + self._limits.pong_seconds
+            self._timer = None
+        if self._lost.done():
+            return
+        when = self._close_by or self._held_until
+        if when is None:
+            if self._full:
+                return  # nothing is expected of a server that is not read from; _read_again sets it again
+            when = self._deadlines.next(self._loop.time())
+        self._timer = self._loop.call_at(when, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        now, limits = self._loop.time(), self._limits
+        now = self._loop.time()
         if self._close_by is not None:
             if now >= self._close_by:
                 self._transport.abort()
@@ -411,18 +381,20 @@ class ClientConnection(asyncio.BufferedProtocol):
         elif self._held_until is not None:
             if now >= self._held_until:
                 self._flush(release=True)
-        elif self._full:
-            return  # _read_again sets it again
-        elif now >= self._last_received + limits.idle_seconds:
-            self._give_up("idle-timeout")
-        elif not self._stalled:
-            pong = self._pong_deadline()
-            if pong is not None and now >= pong:
-                self._give_up("pong-timeout")
-            elif pong is None and now >= self._last_received + limits.ping_seconds:
-                self._send_ping(None)
+        elif not self._full:
+            self._watch(now)
         if self._timer is None:
             self._arm()
+
+    def _watch(self, now: float) -> None:
+        """Give the server up, or ask whether it is there."""
+        if self._stalled:
+            self._deadlines.waiting(now, self._transport.get_write_buffer_size())
+        rule = self._deadlines.overdue(now)
+        if rule is not None:
+            self._give_up(rule)
+        elif self._deadlines.is_ping_due(now):
+            self._send_ping(None)
 
     def _give_up(self, rule: str) -> None:
         self._inspector.fail(rule)
