@@ -52,7 +52,7 @@ layers: build ## the directions of imports
 docs: build ## write docs/rules.md and docs/policy.md again, from the code
 	@$(PY) docs/tables.py
 
-conformance: build ## the Autobahn|Testsuite, as a server and as a client: 517 cases each, about half an hour
+conformance: build ## the Autobahn|Testsuite, as a server and as a client: 517 cases each, 45 minutes
 	@$(PY) -m tests.conformance.run $(ARGS)
 
 bench: build $(VENV)/.group-bench ## benchmarks against the peers, in one run

@@ -1,6 +1,6 @@
 """Runs the Autobahn|Testsuite against us, as a server and as a client, and compares what it says with the ledger.
 
-python -m tests.conformance.run                      # all 517 cases, both roles
+python -m tests.conformance.run                      # all 517 cases: server, server with the lean carrier, client
 python -m tests.conformance.run --subset             # what every change must pass
 python -m tests.conformance.run --role server 6.* 7.1.5
 """
@@ -9,14 +9,15 @@ import argparse
 import asyncio
 import collections
 import contextlib
+import functools
 import logging
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import cast, get_args
+from typing import NamedTuple
 
 import uvloop
 
@@ -32,9 +33,9 @@ PATIENT = Policy(limits=Limits(pong_seconds=900, idle_seconds=1000))
 """For asking the fuzzing server something: it answers nothing while it writes its report."""
 
 
-async def as_server(suite: Suite) -> None:
+async def as_server(suite: Suite, carrier: str = "picows") -> None:
     """Let the fuzzing client judge our server."""
-    async with Server(None, load_policy(POLICY), "127.0.0.1", 0) as server:
+    async with Server(None, load_policy(POLICY), "127.0.0.1", 0, carrier=carrier) as server:
         await suite.judge_server(server.url)
 
 
@@ -54,17 +55,28 @@ async def as_client(suite: Suite) -> None:
                 pass
 
 
-ROLES = {"server": as_server, "client": as_client}
+class Way(NamedTuple):
+    """One way to be judged: in which role, and by which run."""
+
+    role: ledger.Role
+    run: Callable[[Suite], Awaitable[None]]
 
 
-async def run(role: ledger.Role, suite: Suite, seconds: float) -> None:
+WAYS = {
+    "server": Way("server", as_server),
+    "lean-server": Way("server", functools.partial(as_server, carrier="lean")),
+    "client": Way("client", as_client),
+}
+
+
+async def run(way: Way, suite: Suite, seconds: float) -> None:
     """One run; SIGINT and SIGTERM end it, and what it has started."""
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with asyncio.timeout(seconds):
-        await ROLES[role](suite)
+        await way.run(suite)
 
 
 def report(found: dict[str, ledger.Verdict]) -> str:
@@ -76,24 +88,22 @@ def report(found: dict[str, ledger.Verdict]) -> str:
     return f"{said[0]}; close: {said[1]}"
 
 
-def judge(
-    role: ledger.Role, wstest: Path, cases: list[str] | None, seconds: float
-) -> tuple[dict[str, ledger.Verdict], bool]:
-    """Run ``cases`` (None: all) in one role and say how it went. Returns what was found, and whether all is well."""
-    expected = ledger.load()
-    folder = BUILD / "conformance" / role
+def judge(name: str, wstest: Path, cases: list[str] | None, seconds: float) -> bool:
+    """Run ``cases`` (None: all) in one of the ways and say how it went. Returns whether all is as the ledger says."""
+    way, expected = WAYS[name], ledger.load()
+    folder = BUILD / "conformance" / name
     suite = Suite(wstest, folder, cases or ["*"])
     begun = time.monotonic()
     asked = cases or list(expected)
-    print(f"as a {role}: {len(asked)} cases", flush=True)
+    print(f"{name}: {len(asked)} cases", flush=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(role, suite, seconds))
+        runner.run(run(way, suite, seconds))
     found = suite.found()
-    complaints = ledger.compare(expected, role, asked, found)
-    print(f"as a {role}: {report(found)}; {time.monotonic() - begun:.0f} s; {folder / 'report' / 'index.html'}")
+    complaints = ledger.compare(expected, way.role, asked, found)
+    print(f"{name}: {report(found)}; {time.monotonic() - begun:.0f} s; {folder / 'report' / 'index.html'}", flush=True)
     for complaint in complaints:
         print(f"  {complaint}")
-    return found, not complaints
+    return not complaints
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -102,9 +112,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="conformance", description="The Autobahn|Testsuite, compared with the ledger."
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="number or pattern (6.4.2, '7.*'); none: all cases")
-    parser.add_argument("--role", choices=get_args(ledger.Role), help="one role only")
+    parser.add_argument("--role", choices=WAYS, help="one of them only; default: all")
     parser.add_argument("--subset", action="store_true", help="groups 9, 12 and 13 by a sample only")
-    parser.add_argument("--seconds", type=float, default=5400.0, help="time for each role (default: 5400)")
+    parser.add_argument("--seconds", type=float, default=5400.0, help="time for each (default: 5400)")
     parser.add_argument("--wstest", type=Path, help="an installed suite; default: it is installed in build/autobahn")
     options = parser.parse_args(arguments)
     if options.cases and options.subset:
@@ -125,8 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if wstest is None:
             wstest = BUILD / "autobahn" / "wstest"
             subprocess.run([HERE / "install.sh", wstest.parent], check=True)
-        roles = [options.role] if options.role else list(ROLES)
-        results = [judge(cast(ledger.Role, role), wstest, cases, options.seconds)[1] for role in roles]
+        ways = [options.role] if options.role else list(WAYS)
+        results = [judge(name, wstest, cases, options.seconds) for name in ways]
     except (SuiteError, ledger.LedgerError, OSError, TimeoutError, subprocess.CalledProcessError) as error:
         print(f"conformance: {type(error).__name__}: {error}", file=sys.stderr)
         return 2

@@ -8,7 +8,7 @@ import pytest
 from framewarden import Deflate, Limits, Policy, load_policy
 from tests.conformance import ledger
 from tests.conformance.ledger import LedgerError, Verdict
-from tests.conformance.run import POLICY, main, parse
+from tests.conformance.run import POLICY, WAYS, main, parse
 from tests.conformance.suite import Suite, SuiteError
 
 OK = Verdict("OK", "OK")
@@ -99,7 +99,7 @@ def test_a_run_of_nothing_is_refused(tmp_path, capsys):
     assert "no case matches" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("role", ["server", "client"])
+@pytest.mark.parametrize("role", WAYS)
 @pytest.mark.parametrize("does", ["exit 0", "exit 3"])
 def test_a_suite_that_does_nothing_is_no_success(tmp_path, capsys, role, does, monkeypatch):
     """The real one exits with 0 whatever happened: what counts is the report."""
