@@ -370,6 +370,18 @@ async def test_arguments_are_checked_before_anything_is_sent():
         connect("ws://127.0.0.1", headers=[("X", "a\r\nY: b")])
     with pytest.raises(ArgumentError):
         connect("ws://127.0.0.1", subprotocols=["a", "a"])
+    with pytest.raises(ArgumentTypeError):
+        connect("ws://127.0.0.1", Limits())
+
+
+@run
+async def test_a_connect_is_entered_once():
+    async with serving() as server:
+        connecting = connect(server.url)
+        async with connecting as connection:
+            assert connection.state is State.OPEN
+        with pytest.raises(RuntimeError, match="once"):
+            await connecting.__aenter__()
 
 
 @run

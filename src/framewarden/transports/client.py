@@ -12,7 +12,7 @@ from typing import cast
 from framewarden.codec.client_handshake import Accepted, Offer, Rejected, ResponseParser, request_head
 from framewarden.codec.uri import WebSocketUri, parse_uri
 from framewarden.engine import Inspector
-from framewarden.errors import ArgumentError, HandshakeError
+from framewarden.errors import ArgumentError, ArgumentTypeError, HandshakeError
 from framewarden.policy import Policy
 from framewarden.rfc6455 import CloseCode, Role
 from framewarden.transports.client_connection import ClientConnection, receive_buffer
@@ -53,11 +53,14 @@ def connect(
         ssl: context for wss; None: one that verifies the server's certificate and name by the system's authorities,
             TLS 1.2 or newer.
 
-    Raises (all but the first when the block is entered):
+    Raises (all but the first two when the block is entered):
         ArgumentError: the URI, a header or a subprotocol could not be sent, or ssl is given for ws.
+        ArgumentTypeError: ``policy`` is not a Policy.
         OSError: the server cannot be reached, or TLS failed; TimeoutError: it took longer than handshake_seconds.
         HandshakeError: the server answered, but not with a valid 101.
     """
+    if not isinstance(policy, Policy):
+        raise ArgumentTypeError(f"policy must be a Policy, not {type(policy).__name__}")
     target = parse_uri(uri)
     if ssl is not None and not target.secure:
         raise ArgumentError("ssl is for wss://; this URI is ws://")
@@ -78,10 +81,14 @@ class Connecting:
         self._offer = offer
         self._head = head
         self._ssl = ssl
+        self._entered = False
         self._connection: ClientConnection | None = None
 
     async def __aenter__(self) -> ClientConnection:
-        """Connect."""
+        """Connect. Raises RuntimeError if it is entered again: RFC 6455 4.1 wants a new key for each connection."""
+        if self._entered:
+            raise RuntimeError("a connect() can be entered once; call it again")
+        self._entered = True
         seconds = self._policy.limits.handshake_seconds
         deadline = asyncio.timeout(seconds)
         try:

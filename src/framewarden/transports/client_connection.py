@@ -11,7 +11,7 @@ from framewarden.errors import ClosedError
 from framewarden.rfc6455 import CloseCode, State
 from framewarden.rules import Violation
 from framewarden.session.session import encode_object, sends_messagepack
-from framewarden.transports.client_times import Deadlines, RoundTrips
+from framewarden.transports.client_times import Deadlines, RoundTrips, new_payload
 
 __all__ = ["ClientConnection", "receive_buffer"]
 
@@ -349,8 +349,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._arm()
 
     def _send_ping(self, future: asyncio.Future[float] | None) -> bytes:
-        payload = self._trips.add(self._loop.time(), future)
+        payload = new_payload()
         self._inspector.send_ping(payload)
+        self._trips.add(payload, self._loop.time(), future)
         self._flush()
         self._arm()
         return payload

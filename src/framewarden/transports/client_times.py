@@ -10,10 +10,15 @@ from typing import NamedTuple
 
 from framewarden.engine import Inspector
 
-__all__ = ["Deadlines", "RoundTrips"]
+__all__ = ["Deadlines", "RoundTrips", "new_payload"]
 
 PING_BYTES = 8
 """Unpredictable, so that a Pong that nobody asked for does not answer a Ping (RFC 6455 5.5.3)."""
+
+
+def new_payload() -> bytes:
+    """What a Ping carries."""
+    return secrets.token_bytes(PING_BYTES)
 
 
 class _Ping(NamedTuple):
@@ -35,11 +40,9 @@ class RoundTrips:
         """Since when the oldest one waits; None: none does."""
         return next(iter(self._pings.values())).since if self._pings else None
 
-    def add(self, now: float, future: asyncio.Future[float] | None) -> bytes:
-        """Count one that is sent now. ``future`` gets the round trip in seconds. Returns the payload to send."""
-        payload = secrets.token_bytes(PING_BYTES)
+    def add(self, payload: bytes, now: float, future: asyncio.Future[float] | None) -> None:
+        """Count one that is sent now. ``future`` gets the round trip in seconds."""
         self._pings[payload] = _Ping(now, time.perf_counter(), future)
-        return payload
 
     def forget(self, payload: bytes) -> None:
         """Nobody waits for this one any more."""

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from framewarden import Inspector, Limits, Policy
-from framewarden.transports.client_times import Deadlines, RoundTrips
+from framewarden.transports.client_times import Deadlines, RoundTrips, new_payload
 
 LIMITS = {
     "idle_seconds": 60.0,
@@ -36,7 +36,7 @@ def test_silence():
     assert watched.times.next(100.0) == 120.0
     assert not watched.times.is_ping_due(119.9)
     assert watched.times.is_ping_due(120.0)
-    watched.trips.add(120.0, None)
+    watched.trips.add(b"one", 120.0, None)
     assert not watched.times.is_ping_due(121.0)  # one is under way
     assert watched.times.next(121.0) == 130.0
     assert watched.times.overdue(129.9) is None
@@ -71,7 +71,7 @@ def test_a_frame_has_its_own_time_and_more_bytes_of_it_do_not_give_it_more():
 
 def test_bytes_of_a_frame_answer_a_ping():
     watched = Watched(frame_seconds=1000.0, message_seconds=1000.0)
-    watched.trips.add(101.0, None)
+    watched.trips.add(b"one", 101.0, None)
     watched.feed(b"\x82\x7e\x01\x00", 102.0)
     watched.feed(b"a", 109.0)
     assert watched.times.overdue(112.0) is None
@@ -99,7 +99,7 @@ def test_writes():
 def test_a_pause_in_reading_is_nobodys_silence():
     watched = Watched()
     watched.feed(b"\x81", 101.0)
-    watched.trips.add(101.0, None)
+    watched.trips.add(b"one", 101.0, None)
     watched.times.restart(300.0)
     assert watched.times.overdue(304.9) is None
     assert watched.times.overdue(305.0) == "frame-timeout"
@@ -111,8 +111,10 @@ def test_round_trips():
         loop = asyncio.get_running_loop()
         trips = RoundTrips()
         futures = [loop.create_future() for _ in range(4)]
-        payloads = [trips.add(number, future) for number, future in enumerate(futures)]
+        payloads = [new_payload() for _ in futures]
         assert len(set(payloads)) == 4
+        for number, future in enumerate(futures):
+            trips.add(payloads[number], number, future)
         assert trips.since == 0
         trips.answer(b"forged")
         assert trips.since == 0
