@@ -1,7 +1,7 @@
 """framewarden: inspect every WebSocket frame before an application sees it.
 
-Embed the engine in any server (:class:`Inspector`), or let framewarden be the server (:func:`serve`). The transports,
-and with them picows and uvloop, are loaded when one of their names is first used.
+Embed the engine in any server (:class:`Inspector`), let framewarden be the server (:func:`serve`) or the client
+(:func:`connect`). The transports, and with them picows and uvloop, are loaded when one of their names is first used.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from framewarden.codec._writer import Prepared, prepare
 from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine import MAX_EVENT_BYTES, MAX_EVENTS, Close, Event, Inspector, Message, Ping, Pong
-from framewarden.errors import ArgumentError, ArgumentTypeError, ClosedError, FramewardenError, PolicyError
+from framewarden.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ClosedError,
+    FramewardenError,
+    HandshakeError,
+    PolicyError,
+)
 from framewarden.identity import Identity
 from framewarden.policy import Access, Deflate, Limits, Policy, Schema, SecurityEvent, load_policy
 from framewarden.rfc6455 import CloseCode, Opcode, Role, State
@@ -17,7 +24,7 @@ from framewarden.rules import RULES, Rule, Violation
 from framewarden.session import Broadcast, Delivery, Handler, Peer, Session, broadcast
 
 if TYPE_CHECKING:
-    from framewarden.transports import Server, serve
+    from framewarden.transports import ClientConnection, Server, connect, serve
 
 __all__ = [
     "MAX_EVENTS",
@@ -27,6 +34,7 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "Broadcast",
+    "ClientConnection",
     "Close",
     "CloseCode",
     "ClosedError",
@@ -36,6 +44,7 @@ __all__ = [
     "Event",
     "FramewardenError",
     "Handler",
+    "HandshakeError",
     "Identity",
     "Inspector",
     "Limits",
@@ -56,6 +65,7 @@ __all__ = [
     "State",
     "Violation",
     "broadcast",
+    "connect",
     "load_policy",
     "prepare",
     "serve",
@@ -64,7 +74,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """PEP 562: the names of the transports."""
-    if name in ("Server", "serve"):
+    if name in ("ClientConnection", "Server", "connect", "serve"):
         from framewarden import transports  # noqa: PLC0415 - lazily, see above
 
         return getattr(transports, name)
