@@ -20,6 +20,7 @@ __all__ = ["Access", "Deflate", "Limits", "Policy", "Schema", "SecurityEvent", "
 KIB = 1024
 MIB = 1024 * 1024
 LARGEST_MESSAGE = 2**31 - 1
+LARGEST_MEMORY = 2**50
 LARGEST_POLICY_FILE = MIB
 
 
@@ -71,12 +72,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         pong_seconds: from our Ping to the answer [pong-timeout].
         close_seconds: from our Close to the peer's; the socket is closed then. Also how long a handler may go on
             working for a connection that is gone; it is cancelled then.
+        drain_seconds: how long a server that is told to stop takes at most. It closes connections with 1001 at random
+            moments of the first half, so that not all clients come back at once; at the end it cuts what is left.
         max_head_bytes: the whole head of the opening handshake [head-too-long].
         max_header_bytes: one line of it [header-too-long].
         max_headers: lines of it [too-many-headers].
         max_connections: connections of one server, with those that are gone but whose handler still works; None: the
             limit of open files less 256 [too-many-connections].
         max_queued_messages: messages that wait for an asynchronous handler before reading pauses.
+        max_memory_bytes: what all connections of the process may hold together; None: a quarter of the machine's memory
+            (of its cgroup's) [memory-budget].
     """
 
     max_frame_bytes: int = MIB
@@ -92,23 +97,26 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ping_seconds: float = 20.0
     pong_seconds: float = 20.0
     close_seconds: float = 5.0
+    drain_seconds: float = 10.0
     max_head_bytes: int = 16 * KIB
     max_header_bytes: int = 8 * KIB
     max_headers: int = 100
     max_connections: int | None = None
     max_queued_messages: int = 64
+    max_memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is None and name == "max_connections":
+            if value is None and name in ("max_connections", "max_memory_bytes"):
                 continue
             if type(value) is bool or not isinstance(value, int | float):
                 raise PolicyError(f"limits.{name} must be a number, not {type(value).__name__}")
             if name.startswith("max_") and type(value) is not int:
                 raise PolicyError(f"limits.{name} must be a whole number, not {value!r}")
-            if not 0 < value <= LARGEST_MESSAGE:
-                raise PolicyError(f"limits.{name} must be above 0 and at most {LARGEST_MESSAGE}, not {value!r}")
+            most = LARGEST_MEMORY if name == "max_memory_bytes" else LARGEST_MESSAGE
+            if not 0 < value <= most:
+                raise PolicyError(f"limits.{name} must be above 0 and at most {most}, not {value!r}")
 
 
 class Deflate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,6 +202,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         dangerous_allow_host_not_allowed: accept every Host.
         dangerous_allow_anonymous: serve other addresses than loopback without an authenticator.
         dangerous_allow_plaintext: serve other addresses than loopback without TLS.
+        dangerous_allow_per_worker_quotas: serve with several workers although the policy sets limits that every process
+            counts for itself (``limits.max_connections``, ``limits.max_memory_bytes``), which multiplies them.
     """
 
     origins: tuple[str, ...] | None = None
@@ -204,6 +214,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dangerous_allow_host_not_allowed: bool = False
     dangerous_allow_anonymous: bool = False
     dangerous_allow_plaintext: bool = False
+    dangerous_allow_per_worker_quotas: bool = False
 
     def __post_init__(self) -> None:
         _check_flags("access", self, [name for name in self.__struct_fields__ if name.startswith("dangerous_")])

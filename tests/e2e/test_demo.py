@@ -195,7 +195,7 @@ def running(*command):
     assert "Traceback" not in out, out
 
 
-SERVE = ("serve", "--port", "0", "--policy", "examples/chat.toml", "--handler", "examples.chat:Chat")
+SERVE = ("serve", "examples.chat:Chat", "--port", "0", "--policy", "examples/chat.toml")
 
 
 @needs_examples

@@ -36,8 +36,8 @@ def start(*arguments, cwd):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_a_signal_and_says_going_away(tmp_path, number):
     (tmp_path / "shouting.py").write_text(HANDLER)
-    (tmp_path / "policy.toml").write_text("[limits]\nmax_message_bytes = 100\n")
-    process, url = start("--handler", "shouting:Shout", "--policy", "policy.toml", cwd=tmp_path)
+    (tmp_path / "policy.toml").write_text("[limits]\nmax_message_bytes = 100\ndrain_seconds = 0.5\n")
+    process, url = start("shouting:Shout", "--policy", "policy.toml", cwd=tmp_path)
     with process, websockets.sync.client.connect(url) as client:
         client.send("hello")
         assert client.recv(timeout=5) == "HELLO"
@@ -57,7 +57,7 @@ def test_tls(tmp_path):
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    process, url = start("--certificate", "server.pem", cwd=tmp_path)
+    process, url = start("--tls-cert", "server.pem", cwd=tmp_path)
     with process:
         assert url.startswith("wss://")
         with websockets.sync.client.connect(url, ssl=context) as client:

@@ -2,9 +2,11 @@
 
 One file a thing: ``acceptor`` takes sockets in, ``upgrade`` runs the opening handshake on one of them,
 ``picows_carrier`` carries it from then on, ``connection`` moves bytes between carrier, Inspector and handler,
-``ending`` closes, ``wheel`` keeps the time, ``server`` puts them together.
+``ending`` closes, ``wheel`` keeps the time, ``server`` puts them together; ``serving`` runs a server as a process that
+signals are sent to, ``workers`` as several.
 """
 
-from framewarden.transports.server import Server, serve
+from framewarden.transports.server import Server
+from framewarden.transports.serving import serve
 
 __all__ = ["Server", "serve"]

@@ -57,14 +57,21 @@ def connection_limit(configured: int | None) -> int:
     return max(files - RESERVED_FILES, files // 2, 1)
 
 
-def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
+def listen(host: str, port: int, backlog: int | None, *, shared: bool = False) -> list[socket.socket]:
     """Open a listening socket on every address that ``host`` stands for, all on the same port.
+
+    Args:
+        host: name or IP address.
+        port: TCP port; 0: a free one.
+        backlog: connections that the kernel holds until they are accepted; None: the port is only kept, nobody can
+            connect to these sockets.
+        shared: other processes may listen there too (SO_REUSEPORT), and the kernel deals the connections out.
 
     Raises:
         OSError: the name is unknown, or no address can be bound.
     """
     try:
-        return _listen(host, port, backlog)
+        return _listen(host, port, backlog, shared)
     except UnicodeError:
         raise OSError(errno.EINVAL, f"{host} is not a host name") from None
     except OSError as error:
@@ -72,7 +79,7 @@ def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
         raise type(error)(error.errno, f"{format_host(host, port)}: {error.strerror}") from None
 
 
-def _listen(host: str, port: int, backlog: int) -> list[socket.socket]:
+def _listen(host: str, port: int, backlog: int | None, shared: bool) -> list[socket.socket]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
@@ -80,11 +87,14 @@ def _listen(host: str, port: int, backlog: int) -> list[socket.socket]:
             sock = socket.socket(family, kind, protocol)
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if shared:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 if family == socket.AF_INET6:
                     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 chosen = sockets[0].getsockname()[1] if sockets else port
                 sock.bind((address[0], chosen, *address[2:]))
-                sock.listen(backlog)
+                if backlog is not None:
+                    sock.listen(backlog)
                 sock.setblocking(False)
             except OSError as error:
                 sock.close()
@@ -110,6 +120,10 @@ class Acceptor:
         sockets: listening, not blocking.
         upgrade: given to every AdmissionProtocol.
         tls: None: plain TCP.
+
+    Attributes:
+        tls: for connections from now on; may be replaced by another context at any time.
+        limit: connections beyond it are turned away; may be replaced, too.
     """
 
     def __init__(
@@ -118,9 +132,9 @@ class Acceptor:
         self._context = context
         self._sockets = sockets
         self._upgrade = upgrade
-        self._tls = tls
+        self.tls = tls
         self._tls_loop = PeerErrorsAside(context.loop)
-        self._limit = connection_limit(context.policy.limits.max_connections)
+        self.limit = connection_limit(context.policy.limits.max_connections)
         self._paused: asyncio.TimerHandle | None = None
         self._logged = float("-inf")
 
@@ -170,10 +184,10 @@ class Acceptor:
 
     def _take(self, sock: socket.socket, address: str) -> None:
         refused = None
-        beyond = len(self._context.members) - self._limit
+        beyond = len(self._context.members) - self.limit
         if beyond >= 0:
             refused = "too-many-connections"
-            if self._tls is not None or beyond >= TURNED_AWAY_AT_ONCE:
+            if self.tls is not None or beyond >= TURNED_AWAY_AT_ONCE:
                 self._context.refused(refused, address)
                 sock.close()
                 return
@@ -184,12 +198,12 @@ class Acceptor:
     async def _connect(self, protocol: AdmissionProtocol, sock: socket.socket) -> None:
         """Give ``protocol`` its transport. A peer that cannot do TLS, or goes away, is nothing to shout about."""
         try:
-            if self._tls is None:
+            if self.tls is None:
                 await self._context.loop.connect_accepted_socket(lambda: protocol, sock)
             else:
                 # The deadline of the handshake runs from accept, in the wheel; aiofastnet's must not come before it.
                 seconds = 2 * self._context.policy.limits.handshake_seconds
-                await connect_tls(self._tls_loop, lambda: protocol, sock, self._tls, seconds)
+                await connect_tls(self._tls_loop, lambda: protocol, sock, self.tls, seconds)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, its place is given back
             if isinstance(error, OSError | asyncio.CancelledError):
                 _log.debug("%s did not get connected: %s", protocol.address, type(error).__name__)
