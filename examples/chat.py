@@ -62,7 +62,7 @@ class Chat(Handler):
 
 # The same as in chat.toml. A compressed message has two sizes: on the wire, and inflated.
 POLICY = Policy(
-    limits=Limits(max_message_bytes=64 * 1024, max_inflated_bytes=64 * 1024),
+    limits=Limits(max_message_bytes=64 * 1024, max_inflated_bytes=64 * 1024, drain_seconds=5),
     schema=Schema(text=Incoming),
     deflate=Deflate(),
 )

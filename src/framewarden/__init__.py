@@ -10,7 +10,8 @@ from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine import MAX_EVENT_BYTES, MAX_EVENTS, Close, Event, Inspector, Message, Ping, Pong
 from framewarden.errors import ArgumentError, ArgumentTypeError, ClosedError, FramewardenError, PolicyError
 from framewarden.identity import Identity
-from framewarden.policy import Access, Deflate, Limits, Policy, Schema, SecurityEvent, load_policy
+from framewarden.policy import Access, Deflate, Limits, Policy, Schema, SecurityEvent
+from framewarden.policy_file import load_policy
 from framewarden.rfc6455 import CloseCode, Opcode, Role, State
 from framewarden.rules import RULES, Rule, Violation
 from framewarden.session import Handler, Session

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from framewarden.errors import PolicyError
-from framewarden.policy import Policy, load_policy
+from framewarden.policy import Policy
+from framewarden.policy_file import load_policy
 from framewarden.session import Handler
 from framewarden.transports import serve
 from framewarden.transports.server import HARDENED, Carrier
