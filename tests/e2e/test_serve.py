@@ -9,16 +9,16 @@ import ssl
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import trustme
 import websockets.asyncio.client
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidMessage
 from websockets.sync.client import connect
 
 HANDLERS = """
 import os
-import time
 
 from framewarden import Handler
 
@@ -35,8 +35,6 @@ class Pid(Handler):
 
 class Busy(Handler):
     def on_message(self, session, message):
-        session.send("on it")
-        session._flush_soon = None
         while True:
             pass
 
@@ -206,15 +204,13 @@ def test_a_second_signal_ends_a_handler_that_never_returns(tmp_path):
 
 
 def processor_seconds(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def ends_on(pid, number):
     """Whether a process leaves this signal to the system."""
-    with open(f"/proc/{pid}/status") as file:
-        caught = int(re.search(r"^SigCgt:\s*(\w+)", file.read(), re.MULTILINE)[1], 16)
+    caught = int(re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1], 16)
     return not caught >> (number - 1) & 1
 
 
@@ -322,8 +318,10 @@ def test_clients_must_show_a_certificate(tmp_path):
     with ready(tmp_path, *options) as server:
         assert ask(server.url, ssl=context(authority)) == "WHO"
         for wrong in (None, other):
-            with pytest.raises((OSError, EOFError, websockets.exceptions.InvalidMessage)):
-                ask(server.url, ssl=context(wrong))
+            # In TLS 1.3 a client is done before the server has seen its certificate: nothing answers it then.
+            with pytest.raises((OSError, EOFError, InvalidMessage, ConnectionClosed)) as refused:
+                connect(server.url, ssl=context(wrong)).__enter__()
+            assert "101" not in str(refused.value)
 
 
 # Workers
@@ -392,7 +390,7 @@ def test_a_port_is_not_shared_with_another_server(tmp_path):
         port = server.url.rpartition(":")[2]
         for workers in ("1", "2"):
             with serving(tmp_path, "--workers", workers, port=port) as second:
-                assert re.match(rf"framewarden: 127.0.0.1:{port}: .*in use", second.end())
+                assert re.match(rf"framewarden: .*127.0.0.1:{port}: .*in use", second.end())
                 assert second.process.returncode == 2
         assert ask(server.url) == "who"
 
