@@ -12,7 +12,7 @@ ARGS ?=
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
-SOURCES := setup.py $(shell find src ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) $(wildcard ext/kernels/*.c)
+SOURCES := setup.py $(shell find src ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) $(wildcard ext/*/*.c)
 PIP := $(PY) -m pip --disable-pip-version-check -qq install
 SAY := @printf '\033[1m== %s\033[0m\n'
 

@@ -29,6 +29,7 @@ from Cython.Compiler.ParseTreeTransforms import InterpretCompilerDirectives
 from setuptools import Extension, setup
 
 KERNELS = sorted(str(source) for source in Path("ext/kernels").glob("*.c"))
+LOADGEN = sorted(str(source) for source in Path("ext/loadgen").glob("*.c"))
 
 # The one place to add a compiled module: (module, C sources beside its .pyx).
 MODULES = [
@@ -40,6 +41,9 @@ MODULES = [
     ("framewarden.engine._events", []),
     ("framewarden.engine._scan", []),
     ("framewarden.engine._inspector", []),
+    ("framewarden.session._session", []),
+    ("framewarden.transports._connection", []),
+    ("framewarden.apps.bench._loadgen", LOADGEN),
 ]
 
 SWITCHES = ["DEBUG", "TRACE", "SANITIZE", "WERROR"]
@@ -81,15 +85,12 @@ if "WERROR" in ON:
 def extensions() -> list[Extension]:
     """The modules of the table."""
     wanted = [entry for entry in MODULES if not ONLY or any(word in entry[0] for word in ONLY)]
-    wanted = [
-        e for e in wanted if Path(f"src/{e[0].replace('.', '/')}.pyx").exists()
-    ]  # TEMPORARY while rooms are written
     return [
         Extension(
             module,
             [f"src/{module.replace('.', '/')}.pyx", *sources],
-            include_dirs=["ext/kernels"],
-            depends=[str(header) for header in sorted(Path("ext/kernels").glob("*.h"))],
+            include_dirs=["ext/kernels", "ext/loadgen"],
+            depends=[str(header) for header in sorted(Path("ext").glob("*/*.h"))],
             define_macros=MACROS,
             undef_macros=UNDEFINED,
             extra_compile_args=CFLAGS,

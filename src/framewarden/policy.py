@@ -17,7 +17,7 @@ __all__ = ["Access", "Deflate", "Limits", "Policy", "Schema", "SecurityEvent"]
 KIB = 1024
 MIB = 1024 * 1024
 LARGEST_MESSAGE = 2**31 - 1
-LARGEST_MEMORY = 2**50
+LARGEST_MEMORY = 2**62
 
 
 class SecurityEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +63,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_empty_run: empty non-final data frames in a row [empty-fragments].
         max_decode_nodes: values, and names of objects, in one message that a schema decodes [decode-nodes].
         handshake_seconds: from accept to the 101 [handshake-timeout].
+        frame_seconds: from the first byte of a frame to its last [frame-timeout].
+        message_seconds: from the first byte of a message to its last [message-timeout].
         idle_seconds: without any byte from the peer [idle-timeout].
         ping_seconds: without any byte from the peer until we send a Ping.
         pong_seconds: from our Ping to the answer [pong-timeout].
+        lifetime_seconds: how long a connection lasts at most; each one is cut up to a tenth earlier, at random, so that
+            those which began together do not come back together [lifetime].
         close_seconds: from our Close to the peer's; the socket is closed then. Also how long a handler may go on
             working for a connection that is gone; it is cancelled then.
         drain_seconds: how long a server that is told to stop takes at most. It closes connections with 1001 at random
@@ -76,6 +80,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_connections: connections of one server, with those that are gone but whose handler still works; None: the
             limit of open files less 256 [too-many-connections].
         max_queued_messages: messages that wait for an asynchronous handler before reading pauses.
+        max_queued_bytes: bytes of them.
+        max_backpressure_bytes: what waits for a peer that does not read [slow-consumer]; see ``policy.slow_consumer``.
+        max_write_stall_seconds: how long a peer may take nothing of what waits for it [write-stall].
         max_memory_bytes: what all connections of the process may hold together; None: a quarter of the machine's memory
             (of its cgroup's) [memory-budget].
     """
@@ -89,9 +96,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_empty_run: int = 64
     max_decode_nodes: int = 4096
     handshake_seconds: float = 5.0
+    frame_seconds: float = 20.0
+    message_seconds: float = 20.0
     idle_seconds: float = 60.0
     ping_seconds: float = 20.0
     pong_seconds: float = 20.0
+    lifetime_seconds: float = 86400.0
     close_seconds: float = 5.0
     drain_seconds: float = 10.0
     max_head_bytes: int = 16 * KIB
@@ -99,6 +109,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_headers: int = 100
     max_connections: int | None = None
     max_queued_messages: int = 64
+    max_queued_bytes: int = MIB
+    max_backpressure_bytes: int = MIB
+    max_write_stall_seconds: float = 20.0
     max_memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
@@ -108,11 +121,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 continue
             if type(value) is bool or not isinstance(value, int | float):
                 raise PolicyError(f"limits.{name} must be a number, not {type(value).__name__}")
-            if name.startswith("max_") and type(value) is not int:
+            if not name.endswith("_seconds") and type(value) is not int:
                 raise PolicyError(f"limits.{name} must be a whole number, not {value!r}")
-            most = LARGEST_MEMORY if name == "max_memory_bytes" else LARGEST_MESSAGE
-            if not 0 < value <= most:
-                raise PolicyError(f"limits.{name} must be above 0 and at most {most}, not {value!r}")
+            largest = LARGEST_MEMORY if name == "max_memory_bytes" else LARGEST_MESSAGE
+            if not 0 < value <= largest:
+                raise PolicyError(f"limits.{name} must be above 0 and at most {largest}, not {value!r}")
 
 
 class Deflate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -233,6 +246,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         schema: the types that messages must have; None: ``str`` and ``bytes`` are delivered.
         deflate: compression; None: not negotiated.
         access: who may connect.
+        slow_consumer: what happens to a message for a peer that does not read, when it would be more than
+            ``max_backpressure_bytes`` that wait: "close" ends the connection, "drop-newest" forgets this message,
+            "drop-oldest" the oldest ones that wait, "latest" keeps one message for each ``key`` of ``session.send`` as
+            soon as one has to wait (one without a key is handled as by "drop-newest").
         mode: "enforce", or "report": a message that fails its schema is delivered as ``str`` or ``bytes`` with
             ``event.would_refuse``. The protocol, sizes and the budget are always enforced.
         close_codes: "framewarden" sends our policy codes (4401 to 4429), "rfc" sends 1008 for each of them.
@@ -244,6 +261,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     schema: Schema | None = None
     deflate: Deflate | None = None
     access: Access = Access()
+    slow_consumer: Literal["close", "drop-newest", "drop-oldest", "latest"] = "close"
     mode: Literal["enforce", "report"] = "enforce"
     close_codes: Literal["framewarden", "rfc"] = "framewarden"
     on_event: Callable[[SecurityEvent], None] | None = None
@@ -256,6 +274,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise PolicyError("policy.schema must be a Schema or None")
         if not isinstance(self.deflate, Deflate | None):
             raise PolicyError("policy.deflate must be a Deflate or None")
+        if self.slow_consumer not in ("close", "drop-newest", "drop-oldest", "latest"):
+            choices = "'close', 'drop-newest', 'drop-oldest' or 'latest'"
+            raise PolicyError(f"policy.slow_consumer must be {choices}, not {self.slow_consumer!r}")
         if self.mode not in ("enforce", "report"):
             raise PolicyError(f"policy.mode must be 'enforce' or 'report', not {self.mode!r}")
         if self.close_codes not in ("framewarden", "rfc"):

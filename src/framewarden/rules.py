@@ -96,6 +96,12 @@ _TABLE = (
     _frame("handler-error", "RFC 6455 7.4.1", 1011, "error", "the handler raised an exception"),
     _frame("idle-timeout", "policy", 4408, "limit", "nothing was received for idle_seconds"),
     _frame("pong-timeout", "policy", 4408, "limit", "a Ping was not answered within pong_seconds"),
+    _frame("frame-timeout", "policy", 4408, "attack", "a frame that has begun did not end within frame_seconds"),
+    _frame("message-timeout", "policy", 4408, "attack", "a message that has begun did not end within message_seconds"),
+    _frame("lifetime", "policy", 4408, "limit", "the connection has lasted for lifetime_seconds"),
+    _frame("slow-consumer", "policy", 4413, "limit", "more than max_backpressure_bytes would wait for the peer"),
+    _frame("write-stall", "policy", 4408, "attack", "the peer took nothing for max_write_stall_seconds"),
+    _frame("memory-budget", "RFC 6455 7.4.1", 1013, "limit", "connections hold more than max_memory_bytes, this one much"),
     _frame("overloaded", "RFC 6455 7.4.1", 1013, "limit", "too many messages wait for the handler"),
     # The opening handshake.
     _request("request-line", "RFC 9112 3", 400, "attack", "the request line is malformed"),

@@ -6,6 +6,12 @@ from libc.stdint cimport uint64_t
 from framewarden.codec._payload cimport Scratch
 
 
+cdef enum:
+    # What a stream takes while there is one, as measured: state, window and tables.
+    DECOMPRESSOR_BYTES = 41 * 1024
+    COMPRESSOR_BYTES = 270 * 1024
+
+
 cdef enum Inflated:
     INFLATED_ERROR = -1
     INFLATED_OK = 0
@@ -32,6 +38,8 @@ cdef class Inflater:
     # The pieces that have come out since begin().
     cdef bytes take(self)
     cdef void abandon(self) noexcept
+    # Bytes that are kept: the window, and what has come out.
+    cdef size_t held(self) except? 0
 
     # Its own steps.
     cdef int put_tail(self, Scratch piece) except -1

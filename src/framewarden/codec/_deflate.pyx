@@ -141,6 +141,12 @@ cdef class Inflater:
             return b""
         return <bytes>pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    cdef size_t held(self) except? 0:
+        cdef size_t held = 0 if self.stream is None else DECOMPRESSOR_BYTES
+        if self.pieces is not None:
+            held += <size_t>self.size
+        return held
+
     cdef void abandon(self) noexcept:
         """Let go of everything."""
         self.stream = None

@@ -106,5 +106,7 @@ cdef class MessageReader:
 
     cdef void begin(self, const uint8_t *data, size_t size) noexcept
     cdef Step next(self) except STEP_ERROR
+    # Bytes of unfinished messages, and of the window, that are kept.
+    cdef size_t held(self) except? 0
     cdef uint64_t finish(self) noexcept
     cdef void abandon(self) noexcept

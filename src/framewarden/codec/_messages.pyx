@@ -132,14 +132,12 @@ cdef class MessageReader:
     def __dealloc__(self):
         growing_clear(&self.growing)
 
-    @property
-    def bytes_held(self) -> int:
-        """Bytes of unfinished messages that are kept."""
+    cdef size_t held(self) except? 0:
         cdef size_t held = self.growing.capacity
         if self.piece is not None:
             held += self.piece.capacity
-        if self.inflater is not None and self.inflater.pieces is not None:
-            held += <size_t>sum([len(piece) for piece in self.inflater.pieces])
+        if self.inflater is not None:
+            held += self.inflater.held()
         return held
 
     cdef void begin(self, const uint8_t *data, size_t size) noexcept:

@@ -1,3 +1,13 @@
+from typing import final
+
+@final
+class Prepared:
+    @property
+    def text(self) -> bool: ...
+    @property
+    def payload(self) -> bytes: ...
+
+def prepare(data: str | bytes) -> Prepared: ...
 def encode_frame(
     opcode: int,
     payload: bytes = b"",

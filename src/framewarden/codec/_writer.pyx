@@ -1,17 +1,29 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # cython: auto_pickle=False
-"""Frames that go out: header (RFC 6455 5.2), masking for a client (5.3), gathered into one object for one write."""
+"""Messages to frames that go out: headers (RFC 6455 5.2), masking for a client (5.3), fragments (5.4), compression.
+
+Small frames are gathered into one object for one write; a large payload is referred to, not copied.
+"""
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from framewarden.codec._deflate cimport COMPRESSOR_BYTES, Deflater
 from framewarden.codec._payload cimport growing_clear, growing_finish, growing_reserve
 from framewarden.kernels cimport _kernels
 
-from framewarden.errors import ArgumentError
+from framewarden.errors import ArgumentError, ArgumentTypeError
+
+cdef enum:
+    FIN = 0x80
+    RSV1 = 0x40
+    TEXT = 0x1
+    BINARY = 0x2
 
 cdef size_t LARGEST_HEADER = 14
+cdef size_t LARGE = 64 * 1024   # bytes of payload from which on it is not copied
 
 
 cdef size_t write_header(uint8_t *out, uint8_t first, bint masked, uint64_t size) noexcept:
@@ -44,22 +56,72 @@ cdef uint32_t fresh_key(object key_source) except? 0:
 
 
 @cython.final
-cdef class FrameWriter:
-    """Encodes frames and keeps them until they are taken.
+@cython.no_gc
+cdef class Prepared:
+    """A message that goes to many connections: encoded once, compressed once for each kind of peer. See prepare()."""
+
+    cdef bytes deflated_by(self, Deflater deflater):
+        key = (deflater.level, deflater.window_bits)
+        if self.deflated is None:
+            self.deflated = {}
+        data = self.deflated.get(key)
+        if data is None:
+            data = self.deflated[key] = deflater.deflate(self.payload, len(self.payload))
+        return <bytes>data
+
+
+def prepare(data) -> Prepared:
+    """Encode a message once, to send it on many connections.
+
+    Args:
+        data: a str becomes a Text message, a buffer of bytes a Binary one.
+
+    Raises:
+        ArgumentTypeError: data is neither.
+        ArgumentError: a str with half of a surrogate pair, which UTF-8 cannot carry.
+    """
+    cdef Prepared message = Prepared.__new__(Prepared)
+    if isinstance(data, str):
+        message.text = True
+        message.payload = encode_text(data)
+    elif type(data) is bytes:
+        message.payload = <bytes>data
+    else:
+        try:
+            message.payload = bytes(memoryview(data))
+        except (TypeError, BufferError, ValueError):
+            raise ArgumentTypeError(f"data must be str or a buffer of bytes, not {type(data).__name__}") from None
+    return message
+
+
+cdef bytes encode_text(str text):
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"text has half of a surrogate pair at index {error.start}") from None
+
+
+@cython.final
+cdef class MessageWriter:
+    """The outbound half of a connection: encodes messages and control frames, and keeps them until they are taken.
 
     Args:
         client: frames are masked with keys of their own (RFC 6455 5.1, 10.3).
         key_source: called with 4, returns 4 unpredictable bytes; only a client asks it.
+        deflater: None: messages are not compressed.
+        deflate_from: payload bytes from which on they are.
     """
 
-    def __cinit__(self, bint client, object key_source):
+    def __cinit__(self, bint client, object key_source, Deflater deflater, Py_ssize_t deflate_from):
         self.client = client
         self.key_source = key_source
+        self.deflater = deflater
+        self.deflate_from = deflate_from
 
     def __dealloc__(self):
         growing_clear(&self.out)
 
-    cdef int write(self, uint8_t opcode, bint rsv1, const uint8_t *payload, size_t size) except -1:
+    cdef int write_frame(self, uint8_t first, const uint8_t *payload, size_t size) except -1:
         cdef uint32_t key = 0
         cdef uint8_t *out
         cdef size_t header
@@ -67,7 +129,7 @@ cdef class FrameWriter:
             key = fresh_key(self.key_source)
         growing_reserve(&self.out, False, size + LARGEST_HEADER, 0)
         out = self.out.data + self.out.used
-        header = write_header(out, 0x80 | (0x40 if rsv1 else 0) | opcode, self.client, size)
+        header = write_header(out, first, self.client, size)
         if self.client:
             memcpy(out + header, &key, 4)
             header += 4
@@ -77,10 +139,81 @@ cdef class FrameWriter:
         self.out.used += header + size
         return 0
 
+    cdef int write_plain(self, uint8_t first, object payload, const uint8_t *data, size_t size) except -1:
+        """One frame; bytes of 64 KiB and more leave as they are, behind a header of their own."""
+        cdef uint8_t head[14]
+        if size < LARGE or self.client or type(payload) is not bytes:
+            return self.write_frame(first, data, size)
+        self.append_piece(<bytes>(<char *>head)[: write_header(head, first, False, size)])
+        return self.append_piece(<bytes>payload)
+
+    cdef int append_piece(self, bytes piece) except -1:
+        if self.pieces is None:
+            self.pieces = []
+        if self.out.used:
+            self.piece_bytes += self.out.used
+            self.pieces.append(growing_finish(&self.out, False, False))
+        self.pieces.append(piece)
+        self.piece_bytes += <size_t>len(piece)
+        return 0
+
+    cdef int write_message(self, uint8_t opcode, object payload, const uint8_t *data, size_t size) except -1:
+        cdef bytes deflated
+        if self.deflater is None or <Py_ssize_t>size < self.deflate_from:
+            return self.write_plain(FIN | opcode, payload, data, size)
+        deflated = self.deflater.deflate(payload.encode() if isinstance(payload, str) else payload, <Py_ssize_t>size)
+        try:
+            return self.write_plain(
+                FIN | RSV1 | opcode, deflated, <uint8_t *>PyBytes_AS_STRING(deflated), <size_t>len(deflated)
+            )
+        except BaseException:
+            self.deflater.stream = None     # its window holds a message that the peer will never see
+            raise
+
+    cdef int write_fragment(
+        self, uint8_t opcode, object payload, const uint8_t *data, size_t size, bint final
+    ) except -1:
+        """RFC 6455 5.4. Fragments are never compressed: a peer accepts that of any message (RFC 7692 6)."""
+        cdef uint8_t first = 0 if self.fragmented else opcode
+        self.write_plain(first | (FIN if final else 0), payload, data, size)
+        self.fragmented = 0 if final else opcode
+        return 0
+
+    cdef int write_prepared(self, Prepared message) except -1:
+        cdef bytes payload = message.payload
+        cdef uint8_t opcode = TEXT if message.text else BINARY
+        if self.deflater is None or len(payload) < self.deflate_from:
+            return self.write_plain(FIN | opcode, payload, <uint8_t *>PyBytes_AS_STRING(payload), <size_t>len(payload))
+        if self.deflater.takeover:
+            return self.write_message(opcode, payload, <uint8_t *>PyBytes_AS_STRING(payload), <size_t>len(payload))
+        payload = message.deflated_by(self.deflater)
+        return self.write_plain(
+            FIN | RSV1 | opcode, payload, <uint8_t *>PyBytes_AS_STRING(payload), <size_t>len(payload)
+        )
+
     cdef bytes take(self):
+        if self.pieces is not None:
+            return b"".join(self.take_pieces())
         if self.out.used == 0:
             return b""
         return <bytes>growing_finish(&self.out, False, False)
+
+    cdef list take_pieces(self):
+        cdef list pieces = self.pieces if self.pieces is not None else []
+        if self.out.used:
+            pieces.append(growing_finish(&self.out, False, False))
+        self.pieces = None
+        self.piece_bytes = 0
+        return pieces
+
+    cdef size_t waiting(self) noexcept:
+        return self.out.used + self.piece_bytes
+
+    cdef size_t held(self) noexcept:
+        cdef size_t held = self.out.capacity + self.piece_bytes
+        if self.deflater is not None and self.deflater.stream is not None:
+            held += COMPRESSOR_BYTES
+        return held
 
 
 def encode_frame(opcode, bytes payload=b"", *, bint fin=True, rsv=0, key=None, length_bytes=None) -> bytes:

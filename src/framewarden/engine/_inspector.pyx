@@ -33,7 +33,7 @@ from framewarden.codec._payload cimport (
     growing_clear,
     growing_reserve,
 )
-from framewarden.codec._writer cimport FrameWriter
+from framewarden.codec._writer cimport MessageWriter, Prepared, encode_text
 from framewarden.engine._events cimport new_close, new_message, new_ping, new_pong
 from framewarden.engine._scan cimport json_exceeds, json_repeats, msgpack_exceeds
 
@@ -50,7 +50,6 @@ from framewarden.rfc6455 import CloseCode, Role, State
 from framewarden.rules import RULES, Violation
 
 cdef extern from "Python.h":
-    ctypedef PyObject *(*vectorcallfunc)(PyObject *, PyObject **, size_t, PyObject *) noexcept    # NULL: exception set
     vectorcallfunc PyVectorcall_Function(PyObject *) noexcept
     size_t PY_VECTORCALL_ARGUMENTS_OFFSET
     PyObject *PyExc_Exception
@@ -65,17 +64,12 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object) noexcept
 
 cdef enum:
+    FIN = 0x80
     TEXT = 0x1
     BINARY = 0x2
     CLOSE_FRAME = 0x8
     PING_FRAME = 0x9
     PONG_FRAME = 0xA
-
-cdef struct Decoder:
-    # A decode method and how to call it, looked up once (PEP 590); all NULL: the schema has no type for the opcode.
-    # The Decoders of the connection keep it alive.
-    PyObject *function
-    vectorcallfunc call
 
 MAX_EVENTS = 1024
 """The most events that one call of receive_data returns."""
@@ -85,6 +79,8 @@ MAX_EVENT_BYTES = 1024 * 1024
 cdef Py_ssize_t EVENTS = MAX_EVENTS
 cdef uint64_t EVENT_BYTES = MAX_EVENT_BYTES
 cdef Py_ssize_t LARGEST_CONTROL = 125
+cdef size_t FULL = 64 * 1024    # bytes that wait from which on the owner should take them
+cdef Py_ssize_t LARGE = 64 * 1024   # characters of a str from which on a copy as bytes is handed out as it is
 cdef object CLIENT = Role.CLIENT
 cdef object HARDENED = Policy()
 
@@ -126,35 +122,6 @@ cdef class Inspector:
         PolicyError: the schema cannot be compiled.
     """
 
-    cdef object __weakref__
-    cdef readonly object policy
-    cdef readonly object state
-    cdef readonly object violation
-    cdef readonly object close_code
-    cdef readonly str close_reason
-    cdef readonly str session_id
-    cdef public str subject
-    cdef readonly str address
-    cdef object clock
-    cdef object decoders
-    cdef Decoder decode_text
-    cdef Decoder decode_binary
-    cdef MessageReader reader
-    cdef FrameWriter writer
-    cdef Deflater deflater
-    cdef Py_ssize_t deflate_from
-    cdef size_t max_nodes
-    cdef bint refuse_duplicate_keys
-    cdef bint deliver
-    cdef bint reports
-    cdef bint busy
-    cdef bint close_received
-    cdef bint ended             # nothing more is read: a Close has come, the transport ended or a rule was broken
-    cdef bytes close_frame      # ours, until data_to_send() has handed it out
-    cdef bint close_sent
-    cdef Growing rest           # input that waits for the next call
-    cdef size_t rest_begin
-
     def __cinit__(self, policy=HARDENED, role="server", *, route="", subprotocol=None, deflate=None, deliver=True,
                   session_id="", subject="", address="", clock=time.time, key_source=os.urandom):
         cdef bint client = checked_role(role)
@@ -175,18 +142,19 @@ cdef class Inspector:
         self.clock = clock
         self.deliver = deliver
         self.reports = policy.mode == "report"
-        self.writer = FrameWriter(client, key_source)
-        self.reader = MessageReader(not client, self.agree(deflate, client), clock)
+        self.reader = MessageReader(not client, None, clock)
+        self.agree(deflate, client, key_source)
         self.apply_limits()
         self.apply_schema(route, subprotocol)
 
     def __dealloc__(self):
         growing_clear(&self.rest)
 
-    cdef Inflater agree(self, deflate, bint client):
+    cdef int agree(self, deflate, bint client, key_source) except -1:
         """Set up compression both ways; whose window is whose depends on our end."""
         if deflate is None:
-            return None
+            self.writer = MessageWriter(client, key_source, None, 0)
+            return 0
         limits = self.policy.limits
         if not (is_window(deflate.client_max_window_bits) and is_window(deflate.server_max_window_bits)):
             raise ArgumentError("deflate: window bits must be 8 to 15 (RFC 7692 7.1.2)")
@@ -197,9 +165,11 @@ cdef class Inspector:
         if ours[0] < 9:
             raise ArgumentError("deflate: nothing compresses with a window of 8 bits; such an offer must be declined")
         settings = self.policy.deflate
-        self.deflate_from = settings.min_bytes if settings is not None else 0
-        self.deflater = Deflater(ours[0], ours[1], settings.level if settings is not None else 1)
-        return Inflater(theirs[0], theirs[1], limits.max_inflated_bytes, limits.max_inflate_ratio)
+        deflate_from = settings.min_bytes if settings is not None else 0
+        deflater = Deflater(ours[0], ours[1], settings.level if settings is not None else 1)
+        self.writer = MessageWriter(client, key_source, deflater, deflate_from)
+        self.reader.inflater = Inflater(theirs[0], theirs[1], limits.max_inflated_bytes, limits.max_inflate_ratio)
+        return 0
 
     cdef apply_limits(self):
         limits = self.policy.limits
@@ -245,8 +215,28 @@ cdef class Inspector:
 
     @property
     def bytes_held(self) -> int:
-        """Bytes kept for this connection: unfinished messages, input and output that wait."""
-        return self.reader.bytes_held + self.rest.capacity + self.writer.out.capacity
+        """Bytes kept for this connection: unfinished messages, input and output that wait, windows of compression."""
+        return self.held()
+
+    cdef size_t held(self) except? 0:
+        return self.reader.held() + self.rest.capacity + self.writer.held()
+
+    @property
+    def unfinished_frame(self) -> int | None:
+        """Where in the inbound stream the frame began that has not come in completely; None: there is none."""
+        if self.reader.head_size == 0 and not self.reader.in_payload:
+            return None
+        return self.reader.frame_offset
+
+    @property
+    def unfinished_message(self) -> int | None:
+        """Where in the inbound stream the message began that has not come in completely; None: there is none."""
+        return self.reader.message_offset if self.reader.message_opcode else None
+
+    @property
+    def bytes_to_send(self) -> int:
+        """Bytes that data_to_send would hand out, the Close not counted."""
+        return self.writer.waiting()
 
     # ---- Inbound
 
@@ -274,22 +264,19 @@ cdef class Inspector:
             then [internal-error].
         """
         cdef Py_buffer view
+        if PyBytes_CheckExact(data):
+            return self.receive(<uint8_t *>PyBytes_AS_STRING(data), checked_size(size, PyBytes_GET_SIZE(data)))
+        get_view(data, &view)
+        try:
+            return self.receive(<uint8_t *>view.buf, checked_size(size, view.len))
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef list receive(self, const uint8_t *data, size_t size):
         cdef list events = []
         if self.busy:
             raise ArgumentError("receive_data was called again from inside itself")
-        if PyBytes_CheckExact(data):
-            self.inspect(
-                events, <uint8_t *>PyBytes_AS_STRING(data), checked_size(size, PyBytes_GET_SIZE(data))
-            )
-            return events
-        try:
-            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        except (TypeError, BufferError, ValueError):
-            raise ArgumentTypeError(f"data must be a contiguous buffer of bytes, not {type(data).__name__}") from None
-        try:
-            self.inspect(events, <uint8_t *>view.buf, checked_size(size, view.len))
-        finally:
-            PyBuffer_Release(&view)
+        self.inspect(events, data, size)
         return events
 
     def receive_eof(self) -> None:
@@ -504,7 +491,7 @@ cdef class Inspector:
         received a Close frame"; and nothing follows our own Close."""
         if self.close_sent:
             return 0
-        self.writer.write(PONG_FRAME, False, <uint8_t *>PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
+        self.writer.write_frame(FIN | PONG_FRAME, <uint8_t *>PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
         return 0
 
     cdef int take_close(self) except -1:
@@ -524,8 +511,8 @@ cdef class Inspector:
     cdef int queue_close(self, code, bytes reason) except -1:
         """Our Close waits beside the other frames: it is always the last to go out."""
         cdef bytes body = b"" if code is None else int(code).to_bytes(2, "big") + reason
-        cdef FrameWriter writer = FrameWriter(self.writer.client, self.writer.key_source)
-        writer.write(CLOSE_FRAME, False, <uint8_t *>PyBytes_AS_STRING(body), <size_t>PyBytes_GET_SIZE(body))
+        cdef MessageWriter writer = MessageWriter(self.writer.client, self.writer.key_source, None, 0)
+        writer.write_frame(FIN | CLOSE_FRAME, <uint8_t *>PyBytes_AS_STRING(body), <size_t>PyBytes_GET_SIZE(body))
         self.close_frame = writer.take()
         return 0
 
@@ -609,49 +596,154 @@ cdef class Inspector:
         cdef bytes data = self.writer.take()
         if self.close_frame is not None:
             data += self.close_frame
-            self.close_frame = None
-            self.close_sent = True
-            if self.close_received and self.state is CLOSING:
-                self.state = CLOSED
+            self.close_handed_out()
         return data
 
-    def send_text(self, text) -> None:
+    def buffers_to_send(self) -> list:
+        """As data_to_send, but as a list of bytes for a gathered write (writelines, sendmsg): payloads of 64 KiB and
+        more are the objects that were sent, not copies."""
+        return self.take_buffers()
+
+    cdef list take_buffers(self):
+        cdef list buffers = self.writer.take_pieces()
+        if self.close_frame is not None:
+            if len(buffers) == 1 and len(<bytes>buffers[0]) < LARGE:
+                buffers[0] = <bytes>buffers[0] + self.close_frame
+            else:
+                buffers.append(self.close_frame)
+            self.close_handed_out()
+        return buffers
+
+    cdef int close_handed_out(self) except -1:
+        self.close_frame = None
+        self.close_sent = True
+        if self.close_received and self.state is CLOSING:
+            self.state = CLOSED
+        return 0
+
+    def send_text(self, text) -> bool:
         """Queue a Text message (RFC 6455 5.6), compressed if that was agreed upon and it is large enough.
+
+        Returns:
+            Whether 64 KiB or more wait now: time to take them, so that not all of a burst is kept here.
 
         Raises:
             ArgumentTypeError: text is not a str.
-            ArgumentError: text has half of a surrogate pair, which UTF-8 cannot carry.
+            ArgumentError: text has half of a surrogate pair, which UTF-8 cannot carry; or a fragmented message has
+                begun.
             ClosedError: our Close has been handed out.
         """
-        cdef bytes encoded
         check_type("text", text, str)
-        self.check_open()
-        if PyUnicode_IS_COMPACT_ASCII(text):
-            self.send_data(TEXT, text, <uint8_t *>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
-            return
-        try:
-            encoded = (<str>text).encode()
-        except UnicodeEncodeError as error:
-            raise ArgumentError(f"text has half of a surrogate pair at index {error.start}") from None
-        self.send_data(TEXT, encoded, <uint8_t *>PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
+        return self.put_text(text)
 
-    def send_bytes(self, data) -> None:
+    cdef bint put_text(self, str text) except -1:
+        cdef bytes encoded
+        cdef Py_ssize_t size
+        if self.close_sent or self.writer.fragmented or self.state is CLOSED:
+            self.check_whole()
+        try:
+            if PyUnicode_IS_COMPACT_ASCII(text):
+                size = PyUnicode_GET_LENGTH(text)
+                if size < LARGE:
+                    self.writer.write_message(TEXT, text, <uint8_t *>PyUnicode_1BYTE_DATA(text), <size_t>size)
+                    return self.writer.waiting() >= FULL
+            encoded = encode_text(text)
+            self.writer.write_message(TEXT, encoded, <uint8_t *>PyBytes_AS_STRING(encoded), <size_t>len(encoded))
+        except MemoryError:
+            self.lose_output()
+            raise
+        return self.writer.waiting() >= FULL
+
+    def send_bytes(self, data) -> bool:
         """Queue a Binary message (RFC 6455 5.6), compressed if that was agreed upon and it is large enough.
+
+        Returns:
+            As send_text.
 
         Raises:
             ArgumentTypeError: data is not a contiguous buffer of bytes.
+            ArgumentError: a fragmented message has begun.
+            ClosedError: our Close has been handed out.
+        """
+        return self.put_bytes(data)
+
+    cdef bint put_bytes(self, object data) except -1:
+        cdef Py_buffer view
+        if self.close_sent or self.writer.fragmented or self.state is CLOSED:
+            self.check_whole()
+        get_view(data, &view)
+        try:
+            self.writer.write_message(BINARY, data, <uint8_t *>view.buf, <size_t>view.len)
+        except MemoryError:
+            self.lose_output()
+            raise
+        finally:
+            PyBuffer_Release(&view)
+        return self.writer.waiting() >= FULL
+
+    def send_prepared(self, message) -> bool:
+        """Queue a message that prepare() has framed once for many connections.
+
+        Returns:
+            As send_text.
+
+        Raises:
+            ArgumentTypeError: message was not made by prepare().
+            ArgumentError: a fragmented message has begun.
+            ClosedError: our Close has been handed out.
+        """
+        check_type("message", message, Prepared)
+        return self.put_prepared(message)
+
+    cdef bint put_prepared(self, Prepared message) except -1:
+        if self.close_sent or self.writer.fragmented or self.state is CLOSED:
+            self.check_whole()
+        try:
+            self.writer.write_prepared(message)
+        except MemoryError:
+            self.lose_output()
+            raise
+        return self.writer.waiting() >= FULL
+
+    def send_fragment(self, data, final=False) -> bool:
+        """Queue one fragment of a message whose end is not known yet (RFC 6455 5.4). It is not compressed.
+
+        Until the final one only Ping and Close can be sent beside it.
+
+        Args:
+            data: str for a Text message, a buffer of bytes for a Binary one; the same kind for all of a message.
+            final: this is the last one.
+
+        Returns:
+            As send_text.
+
+        Raises:
+            ArgumentTypeError: data is of another kind, also than the fragments before it.
+            ArgumentError: a str with half of a surrogate pair.
             ClosedError: our Close has been handed out.
         """
         cdef Py_buffer view
+        cdef uint8_t opcode = TEXT if isinstance(data, str) else BINARY
+        check_type("final", final, bool)
         self.check_open()
+        if self.writer.fragmented and self.writer.fragmented != opcode:
+            raise ArgumentTypeError("all fragments of a message must be str, or all bytes")
+        if opcode == TEXT:
+            data = encode_text(data)
+        get_view(data, &view)
         try:
-            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        except (TypeError, BufferError, ValueError):
-            raise ArgumentTypeError(f"data must be a contiguous buffer of bytes, not {type(data).__name__}") from None
-        try:
-            self.send_data(BINARY, data, <uint8_t *>view.buf, view.len)
+            self.put_fragment(opcode, data, <uint8_t *>view.buf, <size_t>view.len, final)
         finally:
             PyBuffer_Release(&view)
+        return self.writer.waiting() >= FULL
+
+    cdef int put_fragment(self, uint8_t opcode, object payload, const uint8_t *data, size_t size, bint final) except -1:
+        try:
+            self.writer.write_fragment(opcode, payload, data, size, final)
+        except MemoryError:
+            self.lose_output()
+            raise
+        return 0
 
     def send_ping(self, data=b"") -> None:
         """Queue a Ping (RFC 6455 5.5.2).
@@ -668,7 +760,13 @@ cdef class Inspector:
         if len(data) > LARGEST_CONTROL:
             raise ArgumentError(f"a Ping carries at most {LARGEST_CONTROL} bytes, not {len(data)}")
         self.check_open()
-        self.write(PING_FRAME, False, <uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        try:
+            self.writer.write_frame(
+                FIN | PING_FRAME, <uint8_t *>PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data)
+            )
+        except MemoryError:
+            self.lose_output()
+            raise
 
     def send_close(self, code=1000, reason="") -> None:
         """Queue our Close (RFC 6455 7.1.2). It is the last frame that data_to_send hands out; messages are still
@@ -708,23 +806,16 @@ cdef class Inspector:
             raise ClosedError("nothing can be sent after the Close (RFC 6455 5.5.1)")
         return 0
 
-    cdef int send_data(self, uint8_t opcode, object payload, const uint8_t *data, Py_ssize_t size) except -1:
-        cdef bytes deflated
-        if self.deflater is None or size < self.deflate_from:
-            return self.write(opcode, False, data, size)
-        deflated = self.deflater.deflate(payload.encode() if isinstance(payload, str) else payload, size)
-        try:
-            return self.write(opcode, True, <uint8_t *>PyBytes_AS_STRING(deflated), PyBytes_GET_SIZE(deflated))
-        except BaseException:
-            self.deflater.stream = None     # its window holds a message that the peer will never see
-            raise
+    cdef int check_whole(self) except -1:
+        """A message may be sent: nothing has ended, and none is being sent in fragments."""
+        self.check_open()
+        if self.writer.fragmented:
+            raise ArgumentError("a fragmented message has begun: send its final fragment first (RFC 6455 5.4)")
+        return 0
 
-    cdef int write(self, uint8_t opcode, bint rsv1, const uint8_t *data, Py_ssize_t size) except -1:
-        try:
-            self.writer.write(opcode, rsv1, data, <size_t>size)
-        except MemoryError:     # what waited is lost with it: the stream cannot go on
-            self.break_rule("out-of-memory", RULES["out-of-memory"].text, self.reader.consumed)
-            raise
+    cdef int lose_output(self) except -1:
+        """There was no memory for a frame. What waited is lost with it: the stream cannot go on."""
+        self.break_rule("out-of-memory", RULES["out-of-memory"].text, self.reader.consumed)
         return 0
 
 
@@ -780,6 +871,14 @@ cdef const uint8_t *address_of(object payload) except NULL:
     if type(payload) is Scratch:
         return (<Scratch>payload).data
     return <uint8_t *>PyBytes_AS_STRING(<bytes>payload)
+
+
+cdef int get_view(object data, Py_buffer *view) except -1:
+    try:
+        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
+    except (TypeError, BufferError, ValueError):
+        raise ArgumentTypeError(f"data must be a contiguous buffer of bytes, not {type(data).__name__}") from None
+    return 0
 
 
 cdef size_t checked_size(object size, Py_ssize_t available) except? 0:

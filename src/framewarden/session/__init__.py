@@ -3,7 +3,8 @@
 Imports admission, engine and what is left of them; knows nothing of sockets.
 """
 
+from framewarden.session._session import Link, Session, broadcast
 from framewarden.session.handler import Echo, Handler
-from framewarden.session.session import Peer, Session
+from framewarden.session.session import Broadcast, Delivery, Peer
 
-__all__ = ["Echo", "Handler", "Peer", "Session"]
+__all__ = ["Broadcast", "Delivery", "Echo", "Handler", "Link", "Peer", "Session", "broadcast"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from framewarden.codec.handshake import Request
 from framewarden.identity import Identity
-from framewarden.session.session import Session
+from framewarden.session._session import Session
 
 __all__ = ["Echo", "Handler"]
 

@@ -1,22 +1,48 @@
-"""One connected peer."""
+"""What a session is made of that needs no speed: names, the two ends, how objects are encoded."""
 
+import enum
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
 
-from framewarden.engine import Inspector
 from framewarden.engine.schema import select
 from framewarden.errors import ArgumentError, ArgumentTypeError
-from framewarden.identity import Identity
 from framewarden.policy import Policy
-from framewarden.rfc6455 import State
 
-__all__ = ["Peer", "Session", "new_session_id", "sends_messagepack"]
+__all__ = ["Broadcast", "Delivery", "Peer", "encode_object", "new_session_id", "one_by_one", "sends_messagepack"]
 
 _encode_json = msgspec.json.Encoder().encode
 _encode_messagepack = msgspec.msgpack.Encoder().encode
+
+
+class Delivery(enum.Enum):
+    """What happened to a message that was sent.
+
+    SENT: it leaves with the next write. BUFFERED: it waits, because the peer does not read as fast as we send.
+    DROPPED: it will not be sent; ``policy.slow_consumer`` decided so, or ended the connection.
+    """
+
+    SENT = "sent"
+    BUFFERED = "buffered"
+    DROPPED = "dropped"
+
+
+class Broadcast(msgspec.Struct, frozen=True):
+    """How many sessions a message went to.
+
+    Attributes:
+        sent: it leaves with the next write.
+        buffered: it waits, because the peer does not read as fast as we send.
+        dropped: it will not be sent there; ``policy.slow_consumer`` decided so.
+        closed: sessions that had ended already.
+    """
+
+    sent: int
+    buffered: int
+    dropped: int
+    closed: int
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -50,132 +76,28 @@ def sends_messagepack(policy: Policy, path: str, subprotocol: str | None) -> boo
     return schema.binary is not None and schema.text is None
 
 
-class Session:
-    """One connected peer. Made by a transport; it belongs to the event loop that handles it and is not thread-safe.
+def encode_object(data: Any, messagepack: bool) -> str | bytes:
+    """An object as a message: JSON in a str, or MessagePack in bytes.
 
-    Attributes:
-        id: unguessable name of this connection; it appears in security events.
-        identity: what ``Handler.authenticate`` returned; None: the handler does not authenticate.
-        peer: the addresses of both ends, and TLS.
-        subprotocol: the one agreed upon; None: none.
-        path: the request's path, not decoded; routes of a schema are looked up by it.
-        query: the request's query, not decoded.
-        context: yours; None until you set it.
+    Raises:
+        ArgumentTypeError: None, or a type that msgspec does not know.
+        ArgumentError: a value that cannot be encoded.
     """
+    if data is None:
+        raise ArgumentTypeError("cannot send None")
+    try:
+        return _encode_messagepack(data) if messagepack else _encode_json(data).decode()
+    except (TypeError, NotImplementedError) as error:
+        raise ArgumentTypeError(f"cannot encode {type(data).__name__}: {error}") from None
+    except (ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
+        raise ArgumentError(f"cannot encode {type(data).__name__}: {type(error).__name__}") from None
 
-    __slots__ = (
-        "__weakref__",
-        "_flush_soon",
-        "_inspector",
-        "_messagepack",
-        "_send_bytes",
-        "_send_text",
-        "context",
-        "flushing",
-        "id",
-        "identity",
-        "path",
-        "peer",
-        "query",
-        "subprotocol",
-    )
 
-    def __init__(
-        self,
-        inspector: Inspector,
-        flush_soon: Callable[[], None],
-        *,
-        id: str,
-        identity: Identity | None,
-        peer: Peer,
-        subprotocol: str | None,
-        path: str,
-        query: str,
-    ) -> None:
-        self.id = id
-        self.identity = identity
-        self.peer = peer
-        self.subprotocol = subprotocol
-        self.path = path
-        self.query = query
-        self.context: Any = None
-        # Set by the transport while it will flush in any case: what is sent meanwhile leaves in one write.
-        self.flushing = False
-        self._flush_soon = flush_soon
-        self._inspector = inspector
-        self._send_text = inspector.send_text
-        self._send_bytes = inspector.send_bytes
-        self._messagepack = sends_messagepack(inspector.policy, path, subprotocol)
-
-    @property
-    def state(self) -> State:
-        """Where the connection stands: the Inspector's state, which is the only truth about it."""
-        return self._inspector.state
-
-    def send(self, data: Any) -> None:
-        """Send one message; it leaves with everything else that is sent in this turn of the event loop.
-
-        A ``str`` leaves as Text, ``bytes`` and other buffers as Binary. Any other object but None is encoded by
-        msgspec: as JSON in a Text message, or as MessagePack in a Binary message where the schema of this connection
-        has a type for Binary and none for Text.
-
-        Raises:
-            ArgumentTypeError: ``data`` is None, or msgspec cannot encode it.
-            ArgumentError: a text that is not encodable as UTF-8.
-            ClosedError: our Close has left already.
-        """
-        kind = type(data)
-        if kind is str:
-            self._send_text(data)
-        elif kind is bytes or isinstance(data, bytes | bytearray | memoryview):
-            self._send_bytes(data)
-        elif isinstance(data, str):
-            self._send_text(str(data))
-        else:
-            self._send_object(data)
-        if not self.flushing:
-            self.flushing = True
-            self._flush_soon()
-
-    def _send_object(self, data: Any) -> None:
-        if data is None:
-            raise ArgumentTypeError("cannot send None")
-        try:
-            encoded = _encode_messagepack(data) if self._messagepack else _encode_json(data)
-        except (TypeError, NotImplementedError) as error:
-            raise ArgumentTypeError(f"cannot encode {type(data).__name__}: {error}") from None
-        except (ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
-            raise ArgumentError(f"cannot encode {type(data).__name__}: {type(error).__name__}") from None
-        if self._messagepack:
-            self._send_bytes(encoded)
-        else:
-            self._send_text(encoded.decode())
-
-    def ping(self, data: bytes = b"") -> None:
-        """Send a Ping with up to 125 bytes (RFC 6455 5.5.2).
-
-        Raises:
-            ArgumentError: more than 125 bytes.
-            ClosedError: our Close has left already.
-        """
-        self._inspector.send_ping(data)
-        self._wake()
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """Begin the closing handshake; nothing happens if it has begun already (RFC 6455 7.1.2).
-
-        Args:
-            code: 1000 to 1003, 1007 to 1014 or 3000 to 4999.
-            reason: at most 123 bytes of UTF-8; the peer sees it.
-
-        Raises:
-            ArgumentError: a code that must not be sent (RFC 6455 7.4), or a reason that is too long.
-        """
-        if self._inspector.state is State.OPEN:
-            self._inspector.send_close(code, reason)
-            self._wake()
-
-    def _wake(self) -> None:
-        if not self.flushing:
-            self.flushing = True
-            self._flush_soon()
+async def one_by_one(chunks: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+    """The chunks of either kind of iterable."""
+    if isinstance(chunks, AsyncIterable):
+        async for chunk in chunks:
+            yield chunk
+    else:
+        for chunk in chunks:
+            yield chunk

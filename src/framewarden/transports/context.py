@@ -6,6 +6,7 @@ from typing import Protocol
 from framewarden.admission import Admission, report_refusal
 from framewarden.policy import Policy
 from framewarden.session import Handler
+from framewarden.transports.budget import MemoryBudget, memory_limit
 from framewarden.transports.wheel import TimerWheel
 
 __all__ = ["RECEIVE_BUFFER_BYTES", "Context", "Member"]
@@ -25,15 +26,29 @@ class Member(Protocol):
         """Close at once."""
 
 
+class Flushable(Protocol):
+    """Something to whom was sent."""
+
+    def flush(self) -> None:
+        """Write it."""
+
+
 class Context:
-    """What all connections of one server share: policy, handler, timers, and one receive buffer.
+    """What all connections of one server share: policy, handler, timers, memory budget, and one receive buffer.
 
     One buffer is enough for every connection, because a read is judged completely, and what has to stay is copied,
     before the event loop reads again.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, policy: Policy, handler: Handler, admission: Admission, *, secure: bool
+        self,
+        loop: asyncio.AbstractEventLoop,
+        policy: Policy,
+        handler: Handler,
+        admission: Admission,
+        *,
+        secure: bool,
+        workers: int = 1,
     ) -> None:
         limits = policy.limits
         self.loop = loop
@@ -41,17 +56,37 @@ class Context:
         self.handler = handler
         self.admission = admission
         self.secure = secure
-        shortest = min(limits.handshake_seconds, limits.idle_seconds, limits.ping_seconds, limits.pong_seconds)
-        tick = min(LARGEST_TICK, max(SMALLEST_TICK, min(shortest, limits.close_seconds) / 8))
+        shortest = min(
+            value for name in limits.__struct_fields__ if name.endswith("_seconds") for value in (getattr(limits, name),)
+        )
+        tick = min(LARGEST_TICK, max(SMALLEST_TICK, shortest / 8))
         self.wheel = TimerWheel(loop, tick)
+        self.now = loop.time
+        self.on_message = handler.on_message
+        self.budget = MemoryBudget(memory_limit(limits.max_memory_bytes, workers))
         self.buffer = bytearray(RECEIVE_BUFFER_BYTES)
         self.members: set[Member] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._waiters: list[asyncio.Future[None]] = []
+        self._to_flush: list[Flushable] = []
 
     def refused(self, rule: str, address: str) -> None:
         """A peer was refused before it was connected."""
         report_refusal(self.policy, rule, address)
+
+    def flush_later(self, connection: Flushable) -> None:
+        """Flush ``connection`` in the next turn of the loop, with all others to whom was sent: one callback for all."""
+        if not self._to_flush:
+            self.loop.call_soon(self._flush_all)
+        self._to_flush.append(connection)
+
+    def _flush_all(self) -> None:
+        connections, self._to_flush = self._to_flush, []
+        for connection in connections:
+            try:
+                connection.flush()
+            except Exception as error:  # noqa: BLE001  # one connection's error is not that of those behind it
+                self.loop.call_exception_handler({"message": "framewarden: a flush failed", "exception": error})
 
     def keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         """Hold a reference to ``task`` until it is done: the event loop has only a weak one."""

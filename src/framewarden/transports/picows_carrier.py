@@ -10,11 +10,11 @@ import logging
 from picows import WSAutoPingStrategy, WSListener, WSUpgradeResponse, WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # its stub leaves it out
 
-from framewarden.codec.handshake import canonical_head
+from framewarden.admission import Accepted
+from framewarden.codec.handshake import canonical_head, switching_headers
 from framewarden.transports.connection import Connection
-from framewarden.transports.context import Context
 
-__all__ = ["PicowsCarrier"]
+__all__ = ["PicowsCarrier", "carry_by_picows"]
 
 SMALLEST_READ_BUFFER = 2048
 """What picows rounds up to; it only ever holds our canonical head."""
@@ -31,7 +31,9 @@ _listener = WSListener()
 class PicowsCarrier(WSProtocol):  # type: ignore[misc]  # picows ships no annotations for it
     """A picows protocol whose input goes to our Inspector instead of to picows' parser."""
 
-    def __init__(self, context: Context, connection: Connection, headers: tuple[tuple[str, str], ...]) -> None:
+    __slots__ = ("_connection", "buffer_updated", "get_buffer")
+
+    def __init__(self, connection: Connection, headers: tuple[tuple[str, str], ...]) -> None:
         response = WSUpgradeResponse.create_101_response(headers)
         super().__init__(
             host_port=None,
@@ -50,8 +52,10 @@ class PicowsCarrier(WSProtocol):  # type: ignore[misc]  # picows ships no annota
             extra_headers=None,
             read_buffer_init_size=SMALLEST_READ_BUFFER,
         )
-        self._context = context
         self._connection = connection
+        # Instead of methods: a call from the event loop goes to the connection without a step between.
+        self.get_buffer = connection.get_buffer
+        self.buffer_updated = connection.buffer_updated
 
     def upgrade(self, transport: asyncio.Transport, key: str) -> None:
         """Take ``transport`` over and write the 101.
@@ -68,14 +72,6 @@ class PicowsCarrier(WSProtocol):  # type: ignore[misc]  # picows ships no annota
         if response is None or response.status != 101:
             raise RuntimeError("picows did not answer our handshake with 101")
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """The buffer that all connections of the server share."""
-        return self._context.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Inbound bytes go to the Inspector only."""
-        self._connection.received(self._context.buffer, nbytes)
-
     def eof_received(self) -> bool:
         """The peer sends nothing more."""
         return self._connection.eof_received()
@@ -83,7 +79,7 @@ class PicowsCarrier(WSProtocol):  # type: ignore[misc]  # picows ships no annota
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
         super().connection_lost(exc)
-        self._connection.lost()
+        self._connection.connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The peer does not read."""
@@ -92,3 +88,9 @@ class PicowsCarrier(WSProtocol):  # type: ignore[misc]  # picows ships no annota
     def resume_writing(self) -> None:
         """The peer reads again."""
         self._connection.resume_writing()
+
+
+def carry_by_picows(connection: Connection, transport: asyncio.Transport, key: str, accepted: Accepted) -> None:
+    """Let picows carry ``connection``, and answer the handshake."""
+    headers = switching_headers(accepted.subprotocol, accepted.extensions)
+    PicowsCarrier(connection, headers).upgrade(transport, key)

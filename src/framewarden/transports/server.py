@@ -7,23 +7,24 @@ import ipaddress
 import logging
 import random
 import ssl as ssl_module
-from collections.abc import Callable
 from types import TracebackType
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 from framewarden.admission import Accepted, Admission, HostPort, format_host
-from framewarden.codec.handshake import Request, switching_headers
+from framewarden.codec.handshake import Request
 from framewarden.engine import Inspector
 from framewarden.errors import PolicyError
 from framewarden.policy import Policy
 from framewarden.rfc6455 import CloseCode
-from framewarden.session import Echo, Handler, Peer, Session
+from framewarden.session import Echo, Handler
 from framewarden.session.session import new_session_id
 from framewarden.transports.acceptor import Acceptor, connection_limit, listen
+from framewarden.transports.budget import memory_limit
 from framewarden.transports.connection import Connection
 from framewarden.transports.context import Context
 from framewarden.transports.ending import LINGER_SECONDS
-from framewarden.transports.picows_carrier import PicowsCarrier
+from framewarden.transports.lean_carrier import carry_lean
+from framewarden.transports.picows_carrier import carry_by_picows
 from framewarden.transports.upgrade import AdmissionProtocol
 
 __all__ = ["Carrier", "Server"]
@@ -35,6 +36,7 @@ _log = logging.getLogger("framewarden.server")
 
 BACKLOG = 1024
 HARDENED = Policy()
+CARRIERS = {"picows": carry_by_picows, "lean": carry_lean}
 PER_PROCESS = ("max_connections", "max_memory_bytes")
 """Limits on all connections together."""
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
@@ -50,11 +52,12 @@ class Server:
         port: TCP port; 0: a free one, see ``address``.
         ssl: context for TLS; None: plain TCP.
         backlog: connections that the kernel holds until they are accepted.
-        carrier: what carries the connections, "picows" or "lean".
+        carrier: "picows", or "lean": without picows' objects, for very many idle connections. A handler cannot tell
+            them apart.
         workers: how many processes serve this port; above 1 the port is opened so that others can open it too.
 
     Raises:
-        PolicyError: the policy contradicts itself, or ``handler`` is not a Handler.
+        PolicyError: the policy contradicts itself, ``handler`` is not a Handler, or there is no such carrier.
     """
 
     def __init__(
@@ -69,11 +72,12 @@ class Server:
         carrier: Carrier = "picows",
         workers: int = 1,
     ) -> None:
-        if carrier not in get_args(Carrier):
+        if carrier not in CARRIERS:
             raise PolicyError(f"the carrier must be 'picows' or 'lean', not {carrier!r}")
         if type(workers) is not int or workers < 1:
             raise PolicyError(f"workers must be a whole number, 1 or more, not {workers!r}")
         check_quotas(policy, workers)
+        self._carry = CARRIERS[carrier]
         made = handler() if inspect.isclass(handler) else handler
         if made is not None and not isinstance(made, Handler):
             raise PolicyError(f"the handler must be a framewarden.Handler, not {type(made).__name__}")
@@ -83,7 +87,6 @@ class Server:
         self._port = port
         self._ssl = ssl
         self._backlog = backlog
-        self._carrier = carrier
         self._workers = workers
         self._acceptor: Acceptor | None = None
         self._addresses: list[HostPort] = []
@@ -136,7 +139,9 @@ class Server:
             raise
         self._addresses = addresses
         admission = self._make_admission(self._policy, self.address[1])
-        self._context = Context(loop, self._policy, self._handler, admission, secure=self._ssl is not None)
+        self._context = Context(
+            loop, self._policy, self._handler, admission, secure=self._ssl is not None, workers=self._workers
+        )
         self._acceptor = Acceptor(self._context, sockets, self._upgrade, self._ssl)
         self._acceptor.start()
 
@@ -163,9 +168,8 @@ class Server:
         context = self._context
         assert context is not None
         session_id = new_session_id()
-        peer = _peer(transport)
         inspector = Inspector(
-            self._policy,
+            context.policy,
             route=request.path,
             subprotocol=accepted.subprotocol,
             deflate=accepted.deflate,
@@ -173,23 +177,18 @@ class Server:
             subject="" if accepted.identity is None else accepted.identity.subject,
             address=admitted.address,
         )
-
-        def make_session(flush_soon: Callable[[], None]) -> Session:
-            return Session(
-                inspector,
-                flush_soon,
-                id=session_id,
-                identity=accepted.identity,
-                peer=peer,
-                subprotocol=accepted.subprotocol,
-                path=request.path,
-                query=request.query,
-            )
-
-        connection = Connection(context, transport, inspector, make_session)
+        connection = Connection(
+            context,
+            transport,
+            inspector,
+            id=session_id,
+            identity=accepted.identity,
+            subprotocol=accepted.subprotocol,
+            path=request.path,
+            query=request.query,
+        )
         context.replace(admitted, connection)
-        headers = switching_headers(accepted.subprotocol, accepted.extensions)
-        PicowsCarrier(context, connection, headers).upgrade(transport, request.key)
+        self._carry(connection, transport, request.key, accepted)
         connection.open()
 
     def reload(self, policy: Policy | None = None, ssl: ssl_module.SSLContext | None = None) -> None:
@@ -222,6 +221,7 @@ class Server:
             self._check_exposure(policy, [name for name, _ in self._addresses])
             self._context.policy = policy
             self._context.admission = admission
+            self._context.budget.limit = memory_limit(policy.limits.max_memory_bytes, self._workers)
         if self._acceptor is not None:
             self._acceptor.limit = connection_limit(policy.limits.max_connections)
         self._policy = policy
@@ -313,10 +313,3 @@ def check_quotas(policy: Policy, workers: int) -> None:
                 f"limits.{name} is counted by each process: {workers} workers would allow {workers} times as much; "
                 "leave it out, or divide it and set access.dangerous_allow_per_worker_quotas"
             )
-
-
-def _peer(transport: asyncio.Transport) -> Peer:
-    remote = transport.get_extra_info("peername") or ("", 0)
-    local = transport.get_extra_info("sockname") or ("", 0)
-    tls = transport.get_extra_info("ssl_object")
-    return Peer(remote[0], remote[1], local[0], local[1], None if tls is None else tls.version())

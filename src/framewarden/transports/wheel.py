@@ -22,6 +22,16 @@ class Entry(Protocol):
         """Do what is due at ``now`` (seconds of the loop's clock). Returns when to be called again; None: never."""
 
 
+class _Slot(set[Entry]):
+    """What is due at one tick. ``number`` is its key in the wheel: one object for all entries, which refer to it."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 class TimerWheel:
     """Calls entries at or shortly after their deadlines: at most two ticks late.
 
@@ -33,7 +43,7 @@ class TimerWheel:
     def __init__(self, loop: asyncio.AbstractEventLoop, tick: float) -> None:
         self._loop = loop
         self._tick = tick
-        self._slots: dict[int, set[Entry]] = {}
+        self._slots: dict[int, _Slot] = {}
         self._turned = 0
         self._handle: asyncio.TimerHandle | None = None
         self.now = loop.time
@@ -44,9 +54,18 @@ class TimerWheel:
         if self._handle is None:
             self._turned = int(self.now() / self._tick)
             self._handle = self._loop.call_later(self._tick, self._turn)
-        slot = max(math.ceil(when / self._tick), self._turned + 1)
-        self._slots.setdefault(slot, set()).add(entry)
-        entry.wheel_slot = slot
+        number = max(math.ceil(when / self._tick), self._turned + 1)
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = _Slot(number)
+        slot.add(entry)
+        entry.wheel_slot = slot.number
+
+    def hasten(self, entry: Entry, when: float) -> None:
+        """Call ``entry`` at ``when``, if that is sooner than what it is in the wheel for."""
+        slot = entry.wheel_slot
+        if slot is None or when < (slot - 1) * self._tick:
+            self.add(entry, when)
 
     def remove(self, entry: Entry) -> None:
         """Forget ``entry``; it need not be in the wheel."""

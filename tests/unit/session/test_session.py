@@ -9,7 +9,7 @@ from framewarden.engine import Inspector
 from framewarden.errors import ArgumentError, ArgumentTypeError, ClosedError
 from framewarden.policy import Policy, Schema
 from framewarden.rfc6455 import Opcode, State
-from framewarden.session import Handler, Peer, Session
+from framewarden.session import Handler, Link, Session
 from framewarden.session.session import new_session_id
 
 
@@ -17,19 +17,24 @@ class Say(msgspec.Struct, tag="say"):
     text: str
 
 
+class Wire(Link):
+    """A link that only remembers that it was woken."""
+
+    def __init__(self):
+        self.flushes = []
+
+    def wake(self):
+        self.flushing = True
+        self.flushes.append(1)
+
+
 def make(policy=Policy(), path="/", subprotocol=None):
-    flushes = []
     inspector = Inspector(policy, route=path, subprotocol=subprotocol)
+    link = Wire()
     session = Session(
-        inspector,
-        lambda: flushes.append(1),
-        id=new_session_id(),
-        identity=None,
-        peer=Peer("127.0.0.1", 1, "127.0.0.1", 2, None),
-        subprotocol=subprotocol,
-        path=path,
-        query="",
+        link, inspector, id=new_session_id(), identity=None, subprotocol=subprotocol, path=path, query=""
     )
+    flushes = link.flushes
     return session, inspector, flushes
 
 

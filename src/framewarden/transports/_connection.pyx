@@ -1,0 +1,686 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: auto_pickle=False
+"""One upgraded connection: bytes in, messages to the handler, what it sends out again, deadlines, the end.
+
+It is the protocol of an asyncio transport, and knows nothing of the carrier that may stand between them.
+"""
+
+cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint64_t
+
+from framewarden.codec._messages cimport MessageReader
+from framewarden.codec._writer cimport Prepared
+from framewarden.engine._events cimport Message, Pong
+from framewarden.engine._inspector cimport Inspector
+from framewarden.session._session cimport Link, Session
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable
+
+from framewarden.admission import describe_error
+from framewarden.errors import ClosedError
+from framewarden.rfc6455 import CloseCode, State
+from framewarden.session.session import Delivery
+from framewarden.transports.ending import Ending
+from framewarden.transports.outbox import Outbox
+from framewarden.transports.peers import peer_of, socket_of
+from framewarden.transports.working import Work
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t c_send "send" (int, const void *, size_t, int)
+    int MSG_DONTWAIT
+    int MSG_NOSIGNAL
+
+cdef object OPEN = State.OPEN
+cdef object CLOSING = State.CLOSING
+cdef object FAILED = State.FAILED
+cdef object DROPPED = Delivery.DROPPED
+
+cdef double NEVER = -1
+cdef Py_ssize_t TLS_HIGH_WATER = 16 * 1024  # bytes in a TLS transport from which on the peer counts as not reading
+cdef double LIFETIME_SPREAD = 0.1   # of lifetime_seconds, by which a connection may end earlier
+
+PING_PAYLOAD = b"framewarden"
+"""What our own Pings carry, so that their Pongs can be told from unsolicited ones (RFC 6455 5.5.3)."""
+
+_log = logging.getLogger("framewarden.session")
+
+
+cdef class Connection(Link):
+    """Moves bytes between a transport, an Inspector and a handler.
+
+    Three rules keep it in order. The handler never runs twice at a time: while something that it returned is awaited,
+    messages wait in a queue, and reading pauses when the queue is full. Everything that is sent while a batch of
+    inbound bytes is handled leaves in one write at its end, a Close always last. And after a read that filled the
+    buffer, or that was not handled completely, the other connections have their turn.
+
+    Args:
+        context: the server's.
+        transport: where bytes are written.
+        inspector: the state of this connection.
+        session: keyword arguments of the Session.
+    """
+
+    def __init__(self, context, transport, Inspector inspector not None, **session):
+        self.context = context
+        self.transport = transport
+        self.inspector = inspector
+        self.limits = inspector.policy.limits
+        self.buffer = context.buffer
+        self.session = Session(self, inspector, **session)
+        self.last_received = context.now()
+        self.expires = self.last_received + self.limits.lifetime_seconds * (1 - LIFETIME_SPREAD * random.random())
+        self.close_by = self.ping_sent = self.full_since = NEVER
+        self.frame_since = self.message_since = self.stall_since = NEVER
+        self.reading = True
+        if context.secure:
+            self.descriptor = -1
+            transport.set_write_buffer_limits(TLS_HIGH_WATER)
+        else:
+            self.descriptor = socket_of(transport)
+
+    # ---- The protocol
+
+    def connection_made(self, transport):
+        """Never called: the transport was there before."""
+
+    def get_buffer(self, sizehint):
+        """The buffer that all connections of the server share."""
+        return self.buffer
+
+    def buffer_updated(self, Py_ssize_t size):
+        """So many bytes have come into the buffer."""
+        self.called = True
+        try:
+            self.take(<uint8_t *>PyByteArray_AS_STRING(self.buffer), <size_t>size)
+        finally:
+            self.called = False
+
+    def eof_received(self):
+        """The peer sends nothing more: what is queued leaves, then the transport closes itself."""
+        return False
+
+    def connection_lost(self, error):
+        """The transport is gone: closed by us, by the peer, or broken."""
+        if self.gone:
+            return
+        self.gone = True
+        if self.peer is None:
+            self.peer = peer_of(self.transport, self.inspector.address)
+        self.inspector.receive_eof()
+        if self.ending is not None:
+            self.ending.cancel()
+        if self.outbox is not None:
+            self.outbox.clear()
+        if self.work is not None and self.inspector.violation is None and self.inspector.close_code == 1006:
+            self.work.clear()   # RFC 6455 7.1.5: nobody waits for what would be done about it
+        self.finish()
+        self.wake_waiters()
+        self.leave()
+
+    def pause_writing(self):
+        """The peer does not read what we send: we do not read what it sends, so that answers cannot pile up."""
+        self.stalled = True
+        self.block()
+
+    def resume_writing(self):
+        """What was written has left."""
+        self.stalled = False
+        self.stall_since = NEVER
+        self.last_received = self.context.now()     # it has answered, if only by reading
+        self.blocked = self.streaming
+        self.direct = self.transport.get_write_buffer_size() == 0
+        self.flush()
+        self.set_reading()
+        if not self.blocked:
+            self.wake_waiters()
+
+    # ---- What is known
+
+    @property
+    def is_gone(self):
+        """Whether the transport is; the handler may still work for it."""
+        return self.gone
+
+    @property
+    def is_behind(self):
+        """Whether reading is paused because the handler is behind."""
+        return self.full_since >= 0
+
+    @property
+    def queued(self):
+        """Messages that wait for the handler."""
+        return 0 if self.work is None else len(self.work)
+
+    # ---- Called by the server
+
+    def open(self):
+        """The 101 is written."""
+        self.flushing = True
+        try:
+            self.call(self.context.handler.on_open, (self.session,))
+        finally:
+            self.flushing = False
+        self.flush()
+        if self.close_by < 0 and not self.finished:     # else on_open has closed: the deadline of that is set
+            self.context.wheel.add(self, self.next_deadline(self.last_received))
+
+    def shut_down(self, int code):
+        """Begin to close."""
+        if self.session is not None:
+            self.session.close(code)
+
+    def abort(self):
+        """Close at once."""
+        if self.work is not None:
+            self.work.cancel()
+        if not self.gone:
+            self.transport.abort()
+
+    def shed(self):
+        """Too much memory is held, and this connection holds more than others."""
+        if self.inspector.violation is None:
+            self.inspector.fail("memory-budget")
+        self.flooded = True
+        if self.work is not None:
+            self.work.clear()
+        if self.outbox is not None:
+            self.outbox.clear()
+        # What the transport holds goes with the next flush, not here, where a handler may be sending.
+        self.context.budget.charge(self, 0)
+        if not self.flushing and not self.finished:
+            self.wake()
+
+    # ---- Bytes from the peer
+
+    cdef int take(self, const uint8_t *data, size_t size) except -1:
+        if self.finished:
+            return 0    # read and thrown away, so that our Close arrives
+        if size:
+            self.last_received = self.context.now()
+        self.flushing = True
+        try:
+            self.handle(self.inspector.receive(data, size))
+        finally:
+            self.flushing = False   # whatever happened, the next send asks for a flush again
+        self.note_unfinished()
+        if (self.inspector.rest.used and self.full_since < 0) or (
+            size == <size_t>PyByteArray_GET_SIZE(self.buffer) and self.descriptor >= 0
+        ):
+            self.yield_turn()
+        self.flush()
+        return 0
+
+    cdef int handle(self, list events) except -1:
+        cdef Session session = self.session
+        on_message = self.context.on_message
+        for event in events:
+            if type(event) is Message:
+                if self.working:
+                    self.work.put(event)
+                    continue
+                try:
+                    result = on_message(session, (<Message>event).data)
+                except (Exception, asyncio.CancelledError) as error:    # user code raises what it likes
+                    self.handler_failed(error)
+                    return 0
+                if result is not None:
+                    self.give_time(result)
+                if self.flooded:
+                    return 0
+            elif type(event) is Pong and self.ping_sent >= 0 and (<Pong>event).data == PING_PAYLOAD:
+                session.trip = max(0.0, self.last_received - self.ping_sent)
+                self.ping_sent = NEVER
+            # The Inspector has queued the answers to Ping and Close; on_close is called when the connection has ended.
+        return 0
+
+    cdef int note_unfinished(self) except -1:
+        """A frame or a message has begun and not ended: its time runs."""
+        cdef MessageReader reader = self.inspector.reader
+        cdef bint frame = reader.head_size != 0 or reader.in_payload
+        cdef bint message = reader.message_opcode != 0
+        cdef double soon = NEVER
+        if not frame:
+            self.frame_since = NEVER
+        elif self.frame_since < 0 or self.frame_at != reader.frame_offset:
+            self.frame_since = self.last_received
+            self.frame_at = reader.frame_offset
+            soon = self.limits.frame_seconds
+        if not message:
+            self.message_since = NEVER
+        elif self.message_since < 0 or self.message_at != reader.message_offset:
+            self.message_since = self.last_received
+            self.message_at = reader.message_offset
+            soon = self.limits.message_seconds if soon < 0 else min(soon, <double>self.limits.message_seconds)
+        if soon >= 0 and self.close_by < 0:
+            self.context.wheel.hasten(self, self.last_received + soon)
+        return 0
+
+    cdef int yield_turn(self) except -1:
+        """Go on in the next turn of the loop, when the others have had theirs."""
+        if not self.yielding:
+            self.yielding = True
+            self.set_reading()
+            self.context.loop.call_soon(self.go_on)
+        return 0
+
+    def go_on(self):
+        """Our turn again."""
+        self.yielding = False
+        if self.finished:
+            return
+        if self.inspector.rest.used and self.full_since < 0:
+            self.take(<uint8_t *>PyByteArray_AS_STRING(self.buffer), 0)
+        self.set_reading()
+
+    cdef int set_reading(self) except -1:
+        """Read, unless the handler or the peer is behind."""
+        cdef bint wanted = not (self.stalled or self.yielding or self.full_since >= 0)
+        if wanted == self.reading or self.finished:
+            return 0
+        if wanted:
+            self.transport.resume_reading()
+        elif self.called and self.descriptor < 0:
+            # aiofastnet 1.2 forgets what it has decrypted when it is paused while it hands that out.
+            self.context.loop.call_soon(self.read_or_not)
+            return 0
+        else:
+            self.transport.pause_reading()
+        self.reading = wanted
+        return 0
+
+    def read_or_not(self):
+        """Outside of a call of the transport."""
+        self.set_reading()
+
+    # ---- Messages to the handler
+
+    cdef int call(self, object hook, tuple arguments) except -1:
+        """Call a hook of the handler while none is running."""
+        try:
+            result = hook(*arguments)
+        except (Exception, asyncio.CancelledError) as error:    # user code raises what it likes
+            self.handler_failed(error)
+        else:
+            if result is not None:
+                self.give_time(result)
+        return 0
+
+    cdef int give_time(self, object awaitable) except -1:
+        """A hook returned something: if it is awaitable, messages wait until it has been awaited."""
+        if isinstance(awaitable, Awaitable):
+            if self.work is None:
+                self.work = Work(self.context, self.limits, self)
+            self.working = True
+            self.work.start(awaitable)
+        return 0
+
+    def call_handler(self, message):
+        """For Work: give the handler its next message."""
+        return self.context.on_message(self.session, message)
+
+    def queue_changed(self):
+        """For Work: the queue is full, or has room again. The time in which we did not read is nobody's silence."""
+        cdef double now = self.context.now()
+        if self.work.full:
+            self.full_since = now
+        else:
+            self.full_since = NEVER
+            self.last_received = now
+            if self.ping_sent >= 0:
+                self.ping_sent = now
+            if self.frame_since >= 0:
+                self.frame_since = now
+            if self.message_since >= 0:
+                self.message_since = now
+            if self.inspector.rest.used:
+                self.yield_turn()
+        self.set_reading()
+
+    def worked(self):
+        """For Work: the handler has done everything."""
+        self.working = False
+        self.charge()
+        if self.finished:
+            self.tell_close()
+            if self.gone and not self.working:
+                self.leave()
+
+    def handler_failed(self, error):
+        """RFC 6455 7.4.1, 1011: "it encountered an unexpected condition"."""
+        if self.work is not None:
+            self.work.clear()   # the answer to our Close may be what has not been read
+        state = self.inspector.state
+        if not isinstance(error, ClosedError | asyncio.CancelledError) or state is OPEN:
+            # else it sent after the end, which it could not know of, or it was cut off
+            _log.error("session %s: the handler failed: %s", self.inspector.session_id, describe_error(error))
+            if state is OPEN:
+                self.inspector.fail("handler-error", type(error).__name__)
+        if not self.flushing and not self.finished:
+            self.wake()
+
+    # ---- Bytes to the peer
+
+    cpdef wake(self):
+        self.flushing = True
+        self.context.flush_later(self)
+
+    cpdef relieve(self):
+        """64 KiB wait: the socket gets them now. A Close that was queued stays the last thing to go."""
+        if not self.finished:
+            self.write(self.inspector.writer.take_pieces())
+
+    def flush(self):
+        """Write everything that was sent since the last flush, in one piece."""
+        self.flushing = False
+        if self.finished:
+            return
+        state = self.inspector.state
+        if self.outbox is not None:
+            if state is FAILED:
+                self.outbox.clear()
+            self.move()
+        if not (self.stalled and self.inspector.close_frame is not None and self.outbox is not None and self.outbox):
+            # else the messages that wait go before the Close
+            self.write(self.inspector.take_buffers())
+            state = self.inspector.state
+        if state is not OPEN:
+            self.closing(state)
+        self.charge()
+
+    cdef int write(self, list buffers) except -1:
+        cdef bytes data
+        cdef Py_ssize_t index
+        for index in range(len(buffers)):
+            data = self.write_directly(<bytes>buffers[index])
+            if data is not None:
+                break
+        else:
+            return 0
+        buffers[index] = data
+        del buffers[:index]
+        for data in buffers:
+            self.given += <uint64_t>len(data)
+        if len(buffers) == 1:
+            self.transport.write(data)
+        else:
+            self.transport.writelines(buffers)
+        return 0
+
+    cdef bytes write_directly(self, bytes data):
+        """Write to the socket, if nothing waits before these bytes. Returns what it did not take; None: it took all.
+
+        The transport would write at the end of the turn, or when the socket can be written to: what is in its buffer
+        after this is what the peer does not read.
+        """
+        cdef ssize_t sent
+        if self.descriptor < 0 or self.transport.is_closing():
+            return data
+        if not self.direct:
+            if self.transport.get_write_buffer_size():
+                return data
+            self.direct = True
+        sent = c_send(
+            self.descriptor, PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data), MSG_DONTWAIT | MSG_NOSIGNAL
+        )
+        if sent == PyBytes_GET_SIZE(data):
+            return None
+        # The transport tries again, and finds the error, if it was one.
+        self.direct = False
+        self.transport.set_write_buffer_limits(0)
+        return data if sent <= 0 else data[sent:]
+
+    cdef int block(self) except -1:
+        """Messages wait from now on."""
+        self.blocked = True
+        self.stall_since = self.context.now()
+        self.taken = self.given - <uint64_t>self.transport.get_write_buffer_size()
+        if self.finished or self.close_by >= 0:
+            return 0
+        self.set_reading()
+        self.context.wheel.hasten(self, self.stall_since + self.limits.max_write_stall_seconds / 4)
+        return 0
+
+    cpdef put(self, Prepared message, object key):
+        """A message that has to wait: it is kept, or the policy says what is not."""
+        if self.outbox is None:
+            self.outbox = Outbox(self.inspector.policy)
+        delivery = self.outbox.put(message, key, self.unsent())
+        if delivery is None:
+            # Not here: the handler that sends has not expected that on_close is called.
+            self.inspector.fail("slow-consumer")
+            self.outbox.clear()
+            if not self.flushing:
+                self.wake()
+            delivery = DROPPED
+        self.session.dropped = self.outbox.dropped
+        self.charge()
+        return delivery
+
+    cdef size_t unsent(self) except? 0:
+        return <size_t>self.transport.get_write_buffer_size() + self.inspector.writer.waiting()
+
+    cdef int move(self) except -1:
+        """Send what has waited, as long as the socket takes it."""
+        while self.outbox and not self.blocked:
+            if self.inspector.put_prepared(<Prepared>self.outbox.pop()):
+                self.relieve()
+        return 0
+
+    cpdef set_streaming(self, bint streaming):
+        self.streaming = streaming
+        self.blocked = streaming or self.stalled
+        if not self.blocked and not self.finished:
+            if not self.flushing:
+                self.wake()
+            self.wake_waiters()
+
+    cpdef wait_drained(self, bint all):
+        if self.finished:
+            raise ClosedError("the connection has ended")
+        if not self.stalled and not (all and (self.streaming or self.outbox)):
+            return None
+        waiter = self.context.loop.create_future()
+        if self.waiters is None:
+            self.waiters = []
+        self.waiters.append((all, waiter))
+        return waiter
+
+    cdef int wake_waiters(self) except -1:
+        cdef list waiters = self.waiters
+        if waiters is None:
+            return 0
+        self.waiters = None
+        for all, waiter in waiters:
+            if waiter.done():
+                continue
+            if self.finished or self.gone:
+                waiter.set_exception(ClosedError("the connection ended before everything had left"))
+                waiter.exception()      # who waits no longer does not want to hear of it
+            elif not self.stalled and not (all and (self.streaming or self.outbox)):
+                waiter.set_result(None)
+            else:
+                if self.waiters is None:
+                    self.waiters = []
+                self.waiters.append((all, waiter))
+        return 0
+
+    cdef int charge(self) except -1:
+        """Tell the budget what is held for this connection, if that has changed."""
+        cdef Py_ssize_t held = 0
+        if not self.gone:
+            held = <Py_ssize_t>self.inspector.held()
+            if self.stalled:
+                held += <Py_ssize_t>self.transport.get_write_buffer_size()
+        if self.work is not None:
+            held += <Py_ssize_t>self.work.bytes
+        if self.outbox is not None:
+            held += <Py_ssize_t>self.outbox.bytes
+        if held != self.charged:
+            self.context.budget.charge(self, held)
+        return 0
+
+    cpdef find_peer(self):
+        if self.peer is None:
+            self.peer = peer_of(self.transport, self.inspector.address)
+        return self.peer
+
+    # ---- The end
+
+    cdef int closing(self, object state) except -1:
+        """Our Close has been written. RFC 6455 7.1.1: the server closes TCP first, after both Close frames."""
+        if state is CLOSING:
+            if self.close_by < 0:
+                self.close_by = self.context.now() + self.limits.close_seconds
+                self.context.wheel.add(self, self.close_by)
+            return 0
+        self.context.wheel.remove(self)
+        if self.flooded and self.transport.get_write_buffer_size():
+            self.transport.abort()      # its Close would wait behind what it does not read
+        else:
+            self.ending = Ending(
+                self.context.wheel,
+                self.transport,
+                secure=self.context.secure,
+                drain_seconds=self.limits.close_seconds,
+            )
+        self.finish()
+        return 0
+
+    cdef int finish(self) except -1:
+        """Nothing is read or written any more; what the handler has not seen yet it still sees."""
+        if not self.finished:
+            self.finished = True
+            self.wake_waiters()
+            if not self.working:
+                self.tell_close()
+        return 0
+
+    cdef int tell_close(self) except -1:
+        """Tell the handler, once, behind the last message."""
+        if self.told:
+            return 0
+        self.told = True
+        violation = self.inspector.violation
+        if violation is not None:
+            code, reason = violation.close_code, violation.rule
+        else:
+            code = self.inspector.close_code or int(CloseCode.ABNORMAL_CLOSURE)
+            reason = self.inspector.close_reason
+        self.call(self.context.handler.on_close, (self.session, code, reason))
+        return 0
+
+    cdef int leave(self) except -1:
+        """The transport is gone. As long as the handler works for it, it counts, and not longer than close_seconds.
+
+        Otherwise a peer that connects, sends and goes away, again and again, would have as much work waiting here as it
+        likes: max_connections bounds work and memory only if this is part of them.
+        """
+        self.charge()
+        if self.working:
+            self.context.wheel.add(self, self.context.now() + self.limits.close_seconds)
+            return 0
+        self.context.wheel.remove(self)
+        self.context.discard(self)
+        # The session may be kept by the application: it needs neither the transport nor a garbage collection.
+        self.session = None
+        self.transport = None
+        self.work = None
+        return 0
+
+    cdef int give_up(self, str rule) except -1:
+        self.inspector.fail(rule)
+        self.flush()
+        return 0
+
+    # ---- Deadlines
+
+    cdef double next_deadline(self, double now) except? -1:
+        limits = self.limits
+        cdef double soonest = self.expires
+        if self.full_since >= 0:
+            return min(soonest, self.full_since + <double>limits.idle_seconds)
+        soonest = min(soonest, self.last_received + <double>limits.idle_seconds)
+        if self.frame_since >= 0:
+            soonest = min(soonest, self.frame_since + <double>limits.frame_seconds)
+        if self.message_since >= 0:
+            soonest = min(soonest, self.message_since + <double>limits.message_seconds)
+        if self.stalled:
+            return min(soonest, now + <double>limits.max_write_stall_seconds / 4)
+        if self.ping_sent >= 0:
+            return min(soonest, self.pong_deadline())
+        return min(soonest, self.last_received + <double>limits.ping_seconds)
+
+    cdef double pong_deadline(self) except? -1:
+        """When our Ping must have been answered. A Pong cannot come in the middle of a frame (RFC 6455 5.4: control
+        frames stand between frames), so as long as one goes on coming in, its bytes are the answer."""
+        cdef double since = self.ping_sent
+        if self.frame_since >= 0:
+            since = max(since, self.last_received)
+        return since + <double>self.limits.pong_seconds
+
+    cdef str overdue(self, double now):
+        """The rule whose time is over; None: none is."""
+        limits = self.limits
+        if now >= self.expires:
+            return "lifetime"
+        if self.full_since >= 0:
+            return "overloaded" if now >= self.full_since + <double>limits.idle_seconds else None
+        if self.frame_since >= 0 and now >= self.frame_since + <double>limits.frame_seconds and self.reading:
+            return "frame-timeout"
+        if self.message_since >= 0 and now >= self.message_since + <double>limits.message_seconds and self.reading:
+            return "message-timeout"
+        if now >= self.last_received + <double>limits.idle_seconds:
+            return "idle-timeout"
+        if self.stalled:
+            return self.behind(now)
+        if self.ping_sent >= 0 and now >= self.pong_deadline():
+            return "pong-timeout"
+        return None
+
+    cdef str behind(self, double now):
+        """Whether the peer has taken nothing for max_write_stall_seconds. A policy that drops messages drops what
+        waits then, and lets the other deadlines decide."""
+        cdef uint64_t taken = self.given - <uint64_t>self.transport.get_write_buffer_size()
+        if taken != self.taken:
+            self.taken = taken
+            self.stall_since = self.last_received = now
+        elif now >= self.stall_since + <double>self.limits.max_write_stall_seconds:
+            if self.inspector.policy.slow_consumer == "close":
+                return "write-stall"
+            if self.outbox is not None:
+                self.outbox.clear()
+                self.session.dropped = self.outbox.dropped
+        return None
+
+    def on_deadline(self, double now):
+        """Send a Ping, give up, cut the handler off, or say when to come again."""
+        limits = self.limits
+        if self.gone:
+            if self.work is None or not self.working:
+                return None
+            self.work.cancel()
+            return now + limits.close_seconds   # it may go on all the same
+        if self.close_by >= 0:
+            if now < self.close_by:
+                return self.close_by
+            self.transport.abort()      # RFC 6455 7.1.7 lets us close without the peer's Close
+            return None
+        rule = self.overdue(now)
+        if rule is not None:
+            self.give_up(rule)
+            return None
+        if (
+            not self.stalled and self.full_since < 0 and self.ping_sent < 0
+            and now >= self.last_received + <double>limits.ping_seconds
+        ):
+            self.ping_sent = now
+            self.inspector.send_ping(PING_PAYLOAD)
+            self.flush()
+            if self.finished:
+                return None
+        return self.next_deadline(now)
