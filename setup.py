@@ -34,6 +34,7 @@ LOADGEN = sorted(str(source) for source in Path("ext/loadgen").glob("*.c"))
 # The one place to add a compiled module: (module, C sources beside its .pyx).
 MODULES = [
     ("framewarden.kernels._kernels", KERNELS),
+    ("framewarden.codec._head", []),
     ("framewarden.codec._payload", []),
     ("framewarden.codec._deflate", []),
     ("framewarden.codec._messages", []),

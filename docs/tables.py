@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ RULES_HEAD = """# Rules
 
 Every judgement that framewarden can make. An `id` is stable for ever and never reused. A violation on a connection
 names the rule, the close code, the position of the byte that broke it, and never a byte of the payload; before the
-upgrade a refusal is an HTTP response with the status.
+upgrade a refusal is an HTTP response with the status; before TLS is up the connection is closed without a word.
 
 Severity: *attack*: no honest client sends this; *error*: a broken client does; *limit*: an honest client may run into
 it, and the number is the operator's ([policy](policy.md)). Codes from 4000 on mirror the HTTP status codes;
@@ -52,24 +52,30 @@ policy.toml:3: limits.max_mesage_bytes is unknown here; did you mean max_message
 ```
 """.replace("SIZES", _units(SIZE, "64KiB")).replace("DURATIONS", _units(DURATION, "500ms"))
 
-SECTIONS = {
-    "On a connection": lambda rule: rule.close_code is not None,
-    "In the opening handshake": lambda rule: rule.status is not None,
+SECTIONS: dict[str, tuple[str, Callable[[Rule], bool]]] = {
+    "On a connection": ("close code", lambda rule: rule.close_code is not None),
+    "In the opening handshake": ("HTTP status", lambda rule: rule.status is not None),
+    "Before the opening handshake": ("answer", lambda rule: rule.close_code is None and rule.status is None),
 }
 
 
 def rules_page() -> str:
     """docs/rules.md."""
     parts = [NOTE, RULES_HEAD]
-    for title, belongs in SECTIONS.items():
-        answer = "close code" if title == "On a connection" else "HTTP status"
+    for title, (answer, belongs) in SECTIONS.items():
         rows = [_rule_row(rule) for rule in RULES.values() if belongs(rule)]
         parts.append(f"\n## {title}\n\n{_table(['rule', 'what is wrong', answer, 'severity', 'source'], rows)}")
     return "".join(parts)
 
 
 def _rule_row(rule: Rule) -> list[str]:
-    return [f"`{rule.id}`", rule.text, str(rule.close_code or rule.status), rule.severity, rule.source]
+    return [
+        f"`{rule.id}`",
+        rule.text,
+        str(rule.close_code or rule.status or "none: closed"),
+        rule.severity,
+        rule.source,
+    ]
 
 
 def policy_page() -> str:
@@ -117,6 +123,7 @@ def unit(name: str, default: object) -> str:
     for word, answer in (
         ("_bytes", "bytes"),
         ("_seconds", "seconds"),
+        ("_rate", "bytes a second"),
         ("_ratio", "times"),
         ("_bits", "bits"),
         ("fragments", "frames"),
@@ -124,6 +131,7 @@ def unit(name: str, default: object) -> str:
         ("_nodes", "values"),
         ("headers", "lines"),
         ("connections", "connections"),
+        ("_per_address", "connections"),
         ("messages", "messages"),
     ):
         if name.endswith(word):

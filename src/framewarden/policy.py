@@ -65,6 +65,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         handshake_seconds: from accept to the 101 [handshake-timeout].
         frame_seconds: from the first byte of a frame to its last [frame-timeout].
         message_seconds: from the first byte of a message to its last [message-timeout].
+        min_head_rate: how fast a head must come, on average: what is not there one second after its first byte is
+            refused when it comes slower, without waiting for handshake_seconds [handshake-timeout].
         idle_seconds: without any byte from the peer [idle-timeout].
         ping_seconds: without any byte from the peer until we send a Ping.
         pong_seconds: from our Ping to the answer [pong-timeout].
@@ -79,6 +81,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_headers: lines of it [too-many-headers].
         max_connections: connections of one server, with those that are gone but whose handler still works; None: the
             limit of open files less 256 [too-many-connections].
+        max_pending_per_address: connections of one address (IPv6: of one /64) that are in the opening handshake at the
+            same time. Raise it where all clients come through one proxy [too-many-pending].
         max_queued_messages: messages that wait for an asynchronous handler before reading pauses.
         max_queued_bytes: bytes of them.
         max_backpressure_bytes: what waits for a peer that does not read [slow-consumer]; see ``policy.slow_consumer``.
@@ -98,6 +102,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     handshake_seconds: float = 5.0
     frame_seconds: float = 20.0
     message_seconds: float = 20.0
+    min_head_rate: int = 256
     idle_seconds: float = 60.0
     ping_seconds: float = 20.0
     pong_seconds: float = 20.0
@@ -108,6 +113,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_header_bytes: int = 8 * KIB
     max_headers: int = 100
     max_connections: int | None = None
+    max_pending_per_address: int = 256
     max_queued_messages: int = 64
     max_queued_bytes: int = MIB
     max_backpressure_bytes: int = MIB

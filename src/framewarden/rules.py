@@ -1,7 +1,8 @@
 """Every judgement that framewarden can make, as data. A leaf: every room may import it.
 
 A rule's ``id`` is stable for ever. ``close_code`` is what a connected peer is told (RFC 6455 7.4), ``status`` is what a
-peer that is not connected yet is told (RFC 9110 15); a rule has exactly one of the two. ``source`` is the RFC section
+peer that is not connected yet is told (RFC 9110 15); a rule has exactly one of the two, or neither where nothing can be
+said: the connection is closed without a word. ``source`` is the RFC section
 that says so, or "policy" where the operator's limits do.
 """
 
@@ -49,6 +50,10 @@ def _frame(id: str, source: str, code: int, severity: Literal["attack", "error",
 
 def _request(id: str, source: str, status: int, severity: Literal["attack", "error", "limit"], text: str) -> Rule:
     return Rule(id=id, source=source, status=status, severity=severity, text=text)
+
+
+def _silent(id: str, source: str, severity: Literal["attack", "error", "limit"], text: str) -> Rule:
+    return Rule(id=id, source=source, severity=severity, text=text)
 
 
 _TABLE = (
@@ -103,6 +108,8 @@ _TABLE = (
     _frame("write-stall", "policy", 4408, "attack", "the peer took nothing for max_write_stall_seconds"),
     _frame("memory-budget", "RFC 6455 7.4.1", 1013, "limit", "connections hold more than max_memory_bytes, this one much"),
     _frame("overloaded", "RFC 6455 7.4.1", 1013, "limit", "too many messages wait for the handler"),
+    # Before the opening handshake.
+    _silent("tls-handshake", "RFC 8446 6.2", "error", "the TLS handshake failed"),
     # The opening handshake.
     _request("request-line", "RFC 9112 3", 400, "attack", "the request line is malformed"),
     _request("http-version", "RFC 6455 4.2.1", 505, "error", "the request is not HTTP/1.1"),
@@ -129,6 +136,7 @@ _TABLE = (
     _request("unauthenticated", "policy", 401, "error", "the handler's authenticate() did not accept the request"),
     _request("forbidden", "policy", 403, "error", "the handler's authenticate() refused the request"),
     _request("too-many-connections", "policy", 503, "limit", "the server has max_connections connections"),
+    _request("too-many-pending", "policy", 503, "attack", "one address has max_pending_per_address handshakes at once"),
     _request("authenticate-error", "policy", 503, "error", "authenticate() failed, or took too long"),
 )
 

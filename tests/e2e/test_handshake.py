@@ -326,9 +326,7 @@ async def test_a_broken_tls_handshake_leaves_nothing_to_the_garbage_collector(co
             gc.set_debug(0)
             gc.garbage.clear()
             gc.enable()
-        assert left.keys().isdisjoint({"AdmissionProtocol", "SSLTransport", "SSLObject", "_SSLSocket", "traceback"}), (
-            left
-        )
+        assert left.keys().isdisjoint({"TlsAdmission", "SSLTransport", "SSLObject", "_SSLSocket", "traceback"}), left
 
 
 @run
@@ -337,7 +335,7 @@ async def test_an_unexpected_error_gives_the_place_back(context, monkeypatch, ca
         raise ValueError(secret)
 
     secret = "what a log must not quote"
-    monkeypatch.setattr("framewarden.transports.acceptor.connect_tls", broken)
+    monkeypatch.setattr("framewarden.transports.tls.connect_tls", broken)
     async with serving(ssl=context) as server, connected(server) as client:
         assert await client.read_eof() == b""
         await until(lambda: not server._context.members)

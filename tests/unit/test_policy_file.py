@@ -109,7 +109,7 @@ VALUES = [
 UNKNOWN = [
     ("[limits]\nmax_headers = 1\nmax_hedaers = 2", "3: limits.max_hedaers is unknown here; did you mean max_headers?"),
     ("# \n\n'max_frame_bytes' = 1", "3: max_frame_bytes is unknown here; it belongs in [limits]"),
-    ("speed = 1", "1: speed is unknown here; allowed are limits, schema, deflate, access, mode, close_codes, on_event"),
+    ("speed = 1", "1: speed is unknown here; allowed are limits, schema, "),
     ('"a\\nb" = 1', '1: "a\\nb" is unknown here; allowed are limits, '),
     ("limits.a.b = 1", "1: limits.a is unknown here; allowed are max_frame_bytes, "),
     ("limits = { max_headers = 1, speed = 2 }", "1: limits.speed is unknown here; allowed are "),

@@ -6,7 +6,15 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from framewarden.admission.names import DEFAULT_PORTS, HostPort, Origin, default_hosts, parse_host, parse_origin
+from framewarden.admission.names import (
+    DEFAULT_PORTS,
+    HostPort,
+    Origin,
+    default_hosts,
+    parse_host,
+    parse_origin,
+    usual_text,
+)
 from framewarden.admission.reporting import describe_error
 from framewarden.codec.extensions import DeflateParameters, negotiate_deflate
 from framewarden.codec.grammar import TOKEN
@@ -66,13 +74,19 @@ class Admission:
         self._default_port = DEFAULT_PORTS["https" if secure else "http"]
         self._hosts = default_hosts(address) if access.hosts is None else self._compile_hosts(access.hosts)
         self._origins = self._compile_origins(access.origins, default_hosts(address))
+        self._host_texts = frozenset(usual_text(*host, self._default_port) for host in self._hosts)
+        self._origin_texts = frozenset(
+            f"{scheme}://{usual_text(name, port, DEFAULT_PORTS.get(scheme, 0))}" for scheme, name, port in self._origins
+        )
         self._any_host = access.dangerous_allow_host_not_allowed
         self._any_origin = access.dangerous_allow_origin
         self._paths = None if access.paths is None else frozenset(access.paths)
         self._subprotocols = _checked_subprotocols(access.subprotocols)
         self._deflate = policy.deflate
         self._authenticate = authenticate
-        self._challenge = (("WWW-Authenticate", _checked_challenge(challenge)),)
+        self._unauthenticated = refuse(
+            "unauthenticated", headers=(("WWW-Authenticate", _checked_challenge(challenge)),)
+        )
 
     def _compile_hosts(self, hosts: tuple[str, ...]) -> frozenset[HostPort]:
         parsed = {value: parse_host(value, self._default_port) for value in hosts}
@@ -101,7 +115,7 @@ class Admission:
             identity = self._authenticate(request)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # user code raises what it likes
             return self._failed(error)
-        if isinstance(identity, Awaitable):
+        if identity is not None and isinstance(identity, Awaitable):
             return self._admit_later(request, identity)
         return self._conclude(request, identity)
 
@@ -121,13 +135,22 @@ class Admission:
         """What can be said without knowing who it is; cheapest first."""
         # The allowlist is what stops DNS rebinding: a page of evil.example whose name now leads here still says so in
         # Host, and its Origin would equal it.
-        if not self._any_host and parse_host(request.host, self._default_port) not in self._hosts:
+        if not (
+            self._any_host
+            or request.host in self._host_texts
+            or parse_host(request.host, self._default_port) in self._hosts
+        ):
             return refuse("host-not-allowed")
         # RFC 6455 10.2: "If the origin indicated is unacceptable to the server, then it SHOULD respond to the WebSocket
         # handshake with a reply containing HTTP 403 Forbidden status code." Never compared with the Host that came in.
         # "null" (a sandboxed page, a file) says nothing about who asks, so it is never acceptable. A request without
         # Origin does not come from a page; it passes, since no cookie is taken for authentication here.
-        if request.origin is not None and not self._any_origin and parse_origin(request.origin) not in self._origins:
+        if not (
+            request.origin is None
+            or self._any_origin
+            or request.origin in self._origin_texts
+            or parse_origin(request.origin) in self._origins
+        ):
             return refuse("origin")
         if self._paths is not None and request.path not in self._paths:
             return refuse("not-found")
@@ -135,7 +158,7 @@ class Admission:
 
     def _conclude(self, request: Request, identity: object) -> Accepted | Refusal:
         if identity is None:
-            return refuse("unauthenticated", headers=self._challenge)
+            return self._unauthenticated
         if not isinstance(identity, Identity):
             return self._failed(TypeError(f"authenticate() returned {type(identity).__name__}, not Identity or None"))
         return self._accept(request, identity)

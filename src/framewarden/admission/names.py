@@ -5,7 +5,16 @@ import re
 
 from framewarden.codec.grammar import HOST
 
-__all__ = ["LOCAL_NAMES", "HostPort", "Origin", "default_hosts", "format_host", "parse_host", "parse_origin"]
+__all__ = [
+    "LOCAL_NAMES",
+    "HostPort",
+    "Origin",
+    "default_hosts",
+    "format_host",
+    "parse_host",
+    "parse_origin",
+    "usual_text",
+]
 
 HostPort = tuple[str, int]
 """A name in lower case, or an IP address in its shortest form without brackets; and a port."""
@@ -58,3 +67,8 @@ def default_hosts(address: HostPort) -> frozenset[HostPort]:
     """Those of the address that the server listens on, and of localhost, on its port."""
     name, port = address
     return frozenset((_canonical(f"[{each}]" if ":" in each else each), port) for each in (name, *LOCAL_NAMES))
+
+
+def usual_text(name: str, port: int, default_port: int) -> str:
+    """How a client usually writes this host, the default port left out: what is equal need not be parsed."""
+    return format_host(name, port) if port != default_port else f"[{name}]" if ":" in name else name

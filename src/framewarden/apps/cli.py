@@ -13,7 +13,7 @@ from rich.table import Table
 from framewarden import kernels
 from framewarden.apps.server import Files, run
 from framewarden.errors import FramewardenError
-from framewarden.rules import RULES
+from framewarden.rules import RULES, Rule
 from framewarden.transports.server import Carrier
 
 __all__ = ["app", "main"]
@@ -84,9 +84,15 @@ def rules_command() -> None:
     """Print every rule: what breaks it, and what the peer is told."""
     table = Table("rule", "answer", "source", "severity", "what breaks it")
     for rule in RULES.values():
-        answer = f"close {rule.close_code}" if rule.status is None else f"HTTP {rule.status}"
-        table.add_row(rule.id, answer, rule.source, rule.severity, rule.text)
+        table.add_row(rule.id, _answer(rule), rule.source, rule.severity, rule.text)
     _console().print(table)
+
+
+def _answer(rule: Rule) -> str:
+    """What a peer that breaks ``rule`` is told."""
+    if rule.close_code is not None:
+        return f"close {rule.close_code}"
+    return "nothing" if rule.status is None else f"HTTP {rule.status}"
 
 
 @app.command("kernels")

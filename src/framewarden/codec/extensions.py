@@ -5,6 +5,7 @@ Both sides of the negotiation are here. What a peer wrote never raises: a malfor
 :class:`InvalidResponse`.
 """
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -30,6 +31,9 @@ MAX_EXTENSIONS = 16
 """Offers in one handshake. Browsers send one, the most talkative library three."""
 MAX_PARAMETERS = 8
 """Parameters of one offer. permessage-deflate has four."""
+
+LONGEST_REMEMBERED = 256
+"""Characters of an offer whose parsing is remembered."""
 
 PERMESSAGE_DEFLATE = "permessage-deflate"
 LARGEST_WINDOW_BITS = 15
@@ -94,8 +98,17 @@ def parse_extensions(values: Iterable[str]) -> tuple[Extension, ...] | None:
         The extensions in order, or None if one value is not of the grammar, an element is empty, there are more than
         ``MAX_EXTENSIONS`` of them or one has more than ``MAX_PARAMETERS`` parameters.
     """
+    lines = tuple(values)
+    if not lines:
+        return ()
+    if sum(map(len, lines)) > LONGEST_REMEMBERED:
+        return _parse_lines(lines)
+    return _remembered(lines)
+
+
+def _parse_lines(lines: tuple[str, ...]) -> tuple[Extension, ...] | None:
     extensions: list[Extension] = []
-    for line in values:
+    for line in lines:
         value = line.strip(" \t")
         position: int | None = 0
         while position is not None:
@@ -107,6 +120,10 @@ def parse_extensions(values: Iterable[str]) -> tuple[Extension, ...] | None:
             extension, position = parsed
             extensions.append(extension)
     return tuple(extensions)
+
+
+# All clients of a kind offer the same. What a peer can make us remember is bounded: 64 times 256 characters.
+_remembered = functools.lru_cache(maxsize=64)(_parse_lines)
 
 
 def _separator(value: str, position: int) -> tuple[str, int]:

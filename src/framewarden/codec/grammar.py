@@ -8,11 +8,22 @@ begin with different characters, so a match never goes back. Expressions work on
 import re
 from collections.abc import Iterable
 
-__all__ = ["HEADER_LINE", "HOST", "KEY", "QUOTED_STRING", "REQUEST_LINE", "TARGET", "TOKEN", "list_elements"]
+__all__ = [
+    "HEADER_LINE",
+    "HOST",
+    "KEY",
+    "QUOTED_STRING",
+    "REQUEST_LINE",
+    "TARGET",
+    "TOKEN",
+    "characters",
+    "list_elements",
+]
 
 # RFC 9110 5.6.2:  token = 1*tchar
 # The same set as RFC 2616 2.2, which RFC 6455 refers to: CHAR without CTLs and separators.
-token = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+tchar = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+token = rf"{tchar}+"
 TOKEN = re.compile(token)
 
 # RFC 9110 5.6.4:  quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE
@@ -31,9 +42,10 @@ REQUEST_LINE = re.compile(rf"(?P<method>{token}) (?P<target>[\x21-\x7e]+) (?P<ve
 # not have them, the path percent-encode set lacks "[]^|"), so those pass. A fragment never does
 # (RFC 6455 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used").
 # A percent sign without two hexadecimal digits is refused: decoders disagree about it.
+path_char = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/\[\]^|]"
+query_char = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]^|`{}\\]"
 TARGET = re.compile(
-    r"(?P<path>/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/\[\]^|]|%[0-9A-Fa-f]{2})*)"
-    r"(?:\?(?P<query>(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]^|`{}\\]|%[0-9A-Fa-f]{2})*))?"
+    rf"(?P<path>/(?:{path_char}|%[0-9A-Fa-f]{{2}})*)(?:\?(?P<query>(?:{query_char}|%[0-9A-Fa-f]{{2}})*))?"
 )
 
 # RFC 9112 5:    field-line = field-name ":" OWS field-value OWS
@@ -45,7 +57,8 @@ TARGET = re.compile(
 # RFC 9112 5.2:  a line that begins with whitespace continues the one before it (obs-fold): "A server that receives an
 #                obs-fold in a request message ... MUST either reject the message by sending a 400"; it has no name.
 # The value is cut out with strip(" \t"), so that this expression has nothing to go back for.
-HEADER_LINE = re.compile(rf"(?P<name>{token}):(?P<value>[\t\x20-\x7e\x80-\xff]*)")
+value_char = r"[\t\x20-\x7e\x80-\xff]"
+HEADER_LINE = re.compile(rf"(?P<name>{token}):(?P<value>{value_char}*)")
 
 # RFC 9110 7.2:    Host = uri-host [ ":" port ]
 # RFC 3986 3.2.2:  host = IP-literal / IPv4address / reg-name; IPvFuture and zone identifiers have no users here.
@@ -57,6 +70,12 @@ HOST = re.compile(
 # RFC 6455 4.2.1: "a base64-encoded value that, when decoded, is 16 bytes in length": 22 characters and two of padding.
 # RFC 4648 3.5: "these pad bits MUST be set to zero by conforming encoders", so the 22nd character is one of four.
 KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
+
+
+def characters(expression: str) -> frozenset[int]:
+    """The bytes that an expression for one character matches, for a parser that looks them up."""
+    matches = re.compile(expression).fullmatch
+    return frozenset(byte for byte in range(256) if matches(chr(byte)))
 
 
 def list_elements(values: Iterable[str]) -> list[str]:

@@ -13,11 +13,21 @@ import hashlib
 import http
 import ipaddress
 import re
+from collections.abc import Sequence
 
 import msgspec
 
+from framewarden.codec._head import read_head
 from framewarden.codec.extensions import Extension, parse_extensions
-from framewarden.codec.grammar import HEADER_LINE, HOST, KEY, REQUEST_LINE, TARGET, TOKEN, list_elements
+from framewarden.codec.grammar import (
+    HEADER_LINE,
+    HOST,
+    KEY,
+    REQUEST_LINE,
+    TARGET,
+    TOKEN,
+    list_elements,
+)
 from framewarden.errors import ArgumentError
 from framewarden.policy import Limits
 from framewarden.rfc6455 import ACCEPT_GUID
@@ -36,6 +46,8 @@ __all__ = [
 ]
 
 VERSION = "13"
+LONGEST_REMEMBERED = 256
+"""Characters of a Host whose judgement is remembered."""
 MAX_SUBPROTOCOLS = 64
 """Names that one request may offer."""
 
@@ -130,41 +142,36 @@ class HandshakeParser:
     def feed(self, data: bytes) -> Request | Refusal | None:
         """Take the next bytes of the stream. Never raises; linear in ``len(data)`` however the head is cut."""
         position = 0
-        forbidden = self._find_forbidden(data)
-        if self._verdict is None and not self._head_bytes and forbidden == len(data):
+        if self._verdict is None and not self._head_bytes:
             position = self._feed_whole(data)
-        while position < len(data) and not isinstance(self._verdict, Refusal):
-            if self._verdict is not None:
-                # RFC 6455 4.1: "Once the client's opening handshake has been sent, the client MUST wait for a response
-                # from the server before sending any further data."
-                self._verdict = refuse("early-data", "bytes behind the head")
-                break
-            newline = data.find(b"\n", position)
-            end = len(data) if newline < 0 else newline + 1
-            self._verdict = self._feed_line(data[position:end], forbidden - position, complete=newline >= 0)
-            position = end
+        if position == len(data) or isinstance(self._verdict, Refusal):
+            return self._verdict
+        if self._verdict is None:
+            forbidden = self._find_forbidden(data)
+            while position < len(data) and self._verdict is None:
+                newline = data.find(b"\n", position)
+                end = len(data) if newline < 0 else newline + 1
+                self._verdict = self._feed_line(data[position:end], forbidden - position, complete=newline >= 0)
+                position = end
+        if position < len(data) and isinstance(self._verdict, Request):
+            # RFC 6455 4.1: "Once the client's opening handshake has been sent, the client MUST wait for a response from
+            # the server before sending any further data."
+            self._verdict = refuse("early-data", "bytes behind the head")
         return self._verdict
 
     def _feed_whole(self, data: bytes) -> int:
-        """Judge a head that came in one piece, as nearly all do, without the bookkeeping of pieces.
+        """Judge a well-formed head that came in one piece, as nearly all do, without the bookkeeping of pieces.
 
-        Returns the position behind it; 0 if ``data`` has no complete head or one that breaks a size: then nothing has
-        been judged, and the way by pieces does it, which knows what broke first.
+        Returns the position behind it; 0 if ``data`` has no complete head or one that breaks a size or the grammar:
+        then nothing has been judged, and the way by pieces does it, which knows what broke first.
         """
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end + 4 > self._limits.max_head_bytes:
+        limits = self._limits
+        # A line cannot be too long where the whole is not.
+        found = read_head(data, min(limits.max_head_bytes, limits.max_header_bytes), limits.max_headers)
+        if found is None:
             return 0
-        lines = data[:end].decode("latin-1").split("\r\n")
-        if max(map(len, lines)) > self._limits.max_header_bytes:
-            return 0
-        self._head_bytes = end + 4
-        self._verdict = self._take_request_line(lines[0])
-        for line in lines[1:]:
-            if self._verdict is not None:
-                return self._head_bytes
-            self._verdict = self._take_header(line)
-        if self._verdict is None and self._request_line is not None:
-            self._verdict = judge(*self._request_line, tuple(self._headers))
+        self._head_bytes, target, path, query, headers = found
+        self._verdict = judge(target, path, query, headers)
         return self._head_bytes
 
     def _find_forbidden(self, data: bytes) -> int:
@@ -242,20 +249,19 @@ class HandshakeParser:
 
 def judge(target: str, path: str, query: str, headers: tuple[tuple[str, str], ...]) -> Request | Refusal:
     """Judge a GET request for HTTP/1.1 whose head is complete, by RFC 6455 4.2.1. Linear in the headers' size."""
-    fields: dict[str, list[str]] = {}
-    for name, value in headers:
-        fields.setdefault(name, []).append(value)
+    fields = dict(headers)
+    # Nearly no head has a header twice.
+    repeated = {} if len(fields) == len(headers) else _repeated(headers)
 
-    refusal = _judge_http(fields) or _judge_upgrade(fields)
+    refusal = _judge_http(fields, repeated) or _judge_upgrade(fields, repeated)
     if refusal is not None:
         return refusal
-    origins = fields.get("origin", [])
-    if len(origins) > 1:
+    if "origin" in repeated:
         return refuse("origin", "Origin is repeated")  # no singleton field may be (RFC 9110 5.3)
-    subprotocols = _subprotocols(fields.get("sec-websocket-protocol", []))
+    subprotocols = _subprotocols(_values("sec-websocket-protocol", fields, repeated))
     if subprotocols is None:
         return refuse("subprotocol-syntax")
-    extensions = parse_extensions(fields.get("sec-websocket-extensions", []))
+    extensions = parse_extensions(_values("sec-websocket-extensions", fields, repeated))
     if extensions is None:
         return refuse("extension-syntax")
     return Request(
@@ -263,34 +269,53 @@ def judge(target: str, path: str, query: str, headers: tuple[tuple[str, str], ..
         target=target,
         path=path,
         query=query,
-        host=fields["host"][0],
-        origin=origins[0] if origins else None,
+        host=fields["host"],
+        origin=fields.get("origin"),
         headers=headers,
-        key=fields["sec-websocket-key"][0],
+        key=fields["sec-websocket-key"],
         subprotocols=subprotocols,
         extensions=extensions,
     )
 
 
-def _judge_http(fields: dict[str, list[str]]) -> Refusal | None:
+def _repeated(headers: tuple[tuple[str, str], ...]) -> dict[str, list[str]]:
+    """Headers that are there more than once, with their values in order."""
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        values.setdefault(name, []).append(value)
+    return {name: found for name, found in values.items() if len(found) > 1}
+
+
+def _values(name: str, fields: dict[str, str], repeated: dict[str, list[str]]) -> Sequence[str]:
+    """All values of one header."""
+    if name in repeated:
+        return repeated[name]
+    return (fields[name],) if name in fields else ()
+
+
+def _judge_http(fields: dict[str, str], repeated: dict[str, list[str]]) -> Refusal | None:
     """What RFC 9112 demands of every request."""
     # RFC 9112 3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that
     # lacks a Host header field and to any request message that contains more than one Host header field line or a Host
     # header field with an invalid field value."
-    hosts = fields.get("host", [])
-    if len(hosts) != 1 or not _is_host(hosts[0]):
+    host = fields.get("host")
+    if host is None or "host" in repeated or not _is_host(host):
         return refuse("host")
     # A body would be read as frames. "Content-Length: 0" announces none, but is refused as well: no client sends it
     # with a GET (RFC 9110 8.6: "A user agent SHOULD NOT send a Content-Length header field when the request message
     # does not contain content"), and a number that is never read is one that nobody can smuggle a request with
     # ("0, 5", "+0", two different ones).
-    for name in ("content-length", "transfer-encoding"):
-        if name in fields:
-            return refuse("request-body")
+    if "content-length" in fields or "transfer-encoding" in fields:
+        return refuse("request-body")
     return None
 
 
 def _is_host(value: str) -> bool:
+    return _looks_like_host(value) if len(value) <= LONGEST_REMEMBERED else _looks_like_host.__wrapped__(value)
+
+
+@functools.lru_cache(maxsize=64)  # nearly all requests are for the same few hosts
+def _looks_like_host(value: str) -> bool:
     match = HOST.fullmatch(value)
     if match is None or int(match["port"] or 0) > 65535:
         return False
@@ -303,36 +328,39 @@ def _is_host(value: str) -> bool:
     return True
 
 
-def _judge_upgrade(fields: dict[str, list[str]]) -> Refusal | None:
+def _judge_upgrade(fields: dict[str, str], repeated: dict[str, list[str]]) -> Refusal | None:
     """What RFC 6455 4.2.1 demands of an opening handshake."""
     for name, token in (("upgrade", "websocket"), ("connection", "upgrade")):
         # 4.2.1, 3 and 4: 'containing the value "websocket", treated as an ASCII case-insensitive value', and a
         # 'Connection header field that includes the token "Upgrade"'. str.lower maps only ASCII letters to these words
         # but for U+212A, which is not in Latin-1.
-        if token not in map(str.lower, list_elements(fields.get(name, []))):
-            return refuse("upgrade-required", f"{name} has no {token}")
-    versions = fields.get("sec-websocket-version", [])
-    if len(versions) > 1:
+        if fields.get(name, "").lower() != token or name in repeated:
+            elements = list_elements(_values(name, fields, repeated))
+            if token not in map(str.lower, elements):
+                return refuse("upgrade-required", f"{name} has no {token}")
+    if "sec-websocket-version" in repeated:
         # 11.3.5: "The |Sec-WebSocket-Version| header field MUST NOT appear more than once in an HTTP request."
         return refuse("version-repeated")
-    if versions != [VERSION]:
+    if fields.get("sec-websocket-version") != VERSION:
         # 4.4: "MUST respond with an error code that indicates the versions that it is willing to speak".
         return refuse("websocket-version")
-    keys = fields.get("sec-websocket-key", [])
-    if len(keys) != 1:
+    key = fields.get("sec-websocket-key")
+    if key is None or "sec-websocket-key" in repeated:
         # 11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP request."
         return refuse("websocket-key", "missing or repeated")
-    if KEY.fullmatch(keys[0]) is None:
+    if KEY.fullmatch(key) is None:
         return refuse("websocket-key", "not 16 bytes in base64")
     return None
 
 
-def _subprotocols(values: list[str]) -> tuple[str, ...] | None:
+def _subprotocols(values: Sequence[str]) -> tuple[str, ...] | None:
     """The names offered, or None if they are malformed, repeated or more than ``MAX_SUBPROTOCOLS``.
 
     RFC 6455 4.1: "The elements that comprise this value MUST be non-empty strings with characters in the range U+0021
     to U+007E not including separator characters ... and MUST all be unique strings."
     """
+    if not values:
+        return ()
     names = list_elements(values)
     if len(names) > MAX_SUBPROTOCOLS or len(set(names)) != len(names):
         return None

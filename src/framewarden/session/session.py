@@ -54,6 +54,8 @@ class Peer(msgspec.Struct, frozen=True):
         local_host: IP address that it reached us at.
         local_port: our TCP port.
         tls: version of TLS ("TLSv1.3"), None: plain TCP.
+        certificate: of the peer, verified, as ``ssl.SSLSocket.getpeercert`` tells it; None: it has shown none, or the
+            server's context does not ask for one (``verify_mode``).
     """
 
     host: str
@@ -61,6 +63,7 @@ class Peer(msgspec.Struct, frozen=True):
     local_host: str
     local_port: int
     tls: str | None
+    certificate: dict[str, Any] | None = None
 
 
 def new_session_id() -> str:

@@ -12,7 +12,9 @@ PING_PAYLOAD: bytes
 class Connection(Link):
     wheel_slot: int | None
     charged: int
-    def __init__(self, context: Context, transport: asyncio.Transport, inspector: Inspector, **session: Any) -> None: ...
+    def __init__(
+        self, context: Context, transport: asyncio.Transport, inspector: Inspector, descriptor: int, **session: Any
+    ) -> None: ...
     @property
     def inspector(self) -> Inspector: ...
     @property

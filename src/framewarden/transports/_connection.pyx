@@ -27,7 +27,7 @@ from framewarden.rfc6455 import CloseCode, State
 from framewarden.session.session import Delivery
 from framewarden.transports.ending import Ending
 from framewarden.transports.outbox import Outbox
-from framewarden.transports.peers import peer_of, socket_of
+from framewarden.transports.peers import peer_of
 from framewarden.transports.working import Work
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -62,10 +62,11 @@ cdef class Connection(Link):
         context: the server's.
         transport: where bytes are written.
         inspector: the state of this connection.
+        descriptor: of the socket, where what is written may go past the transport; -1: with TLS.
         session: keyword arguments of the Session.
     """
 
-    def __init__(self, context, transport, Inspector inspector not None, **session):
+    def __init__(self, context, transport, Inspector inspector not None, int descriptor, **session):
         self.context = context
         self.transport = transport
         self.inspector = inspector
@@ -77,11 +78,9 @@ cdef class Connection(Link):
         self.close_by = self.ping_sent = self.full_since = NEVER
         self.frame_since = self.message_since = self.stall_since = NEVER
         self.reading = True
-        if context.secure:
-            self.descriptor = -1
+        self.descriptor = descriptor
+        if descriptor < 0:
             transport.set_write_buffer_limits(TLS_HIGH_WATER)
-        else:
-            self.descriptor = socket_of(transport)
 
     # ---- The protocol
 

@@ -10,12 +10,17 @@ import logging
 import resource
 import socket
 import ssl
-import traceback
+from functools import partial
 
-from framewarden.admission import describe_error, format_host
+from framewarden.admission import format_host
+from framewarden.codec.handshake import refuse
+from framewarden.errors import PolicyError
+from framewarden.policy import Limits
 from framewarden.transports.context import Context
-from framewarden.transports.tls import PeerErrorsAside, connect_tls
-from framewarden.transports.upgrade import AdmissionProtocol, Upgrade
+from framewarden.transports.pending import PendingHandshakes, address_key
+from framewarden.transports.plain import Doorway, PlainAdmission
+from framewarden.transports.tls import PeerErrorsAside, TlsAdmission, check_tls
+from framewarden.transports.upgrade import Upgrade
 
 __all__ = ["Acceptor", "connection_limit", "listen"]
 
@@ -30,7 +35,7 @@ LOG_SECONDS = 10.0
 RESERVED_FILES = 256
 """Of the limit of open files, what is not for connections."""
 TURNED_AWAY_AT_ONCE = 64
-"""Connections beyond the limit that are told so with a 503 at a time; those beyond are closed without a word."""
+"""Connections beyond a limit that are told so with a 503 at a time; those beyond are closed without a word."""
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 GONE_ALREADY = (
     errno.ECONNABORTED,
@@ -118,29 +123,54 @@ class Acceptor:
     Args:
         context: the server's.
         sockets: listening, not blocking.
-        upgrade: given to every AdmissionProtocol.
+        upgrade: given to every handshake.
         tls: None: plain TCP.
 
-    Attributes:
-        tls: for connections from now on; may be replaced by another context at any time.
-        limit: connections beyond it are turned away; may be replaced, too.
+    Raises:
+        PolicyError: ``tls`` allows versions older than TLS 1.2.
     """
 
     def __init__(
         self, context: Context, sockets: list[socket.socket], upgrade: Upgrade, tls: ssl.SSLContext | None
     ) -> None:
+        limits = context.policy.limits
         self._context = context
         self._sockets = sockets
         self._upgrade = upgrade
-        self.tls = tls
+        self._tls = tls if tls is None else check_tls(tls)
         self._tls_loop = PeerErrorsAside(context.loop)
-        self.limit = connection_limit(context.policy.limits.max_connections)
+        self._doorway: Doorway | None = None
+        self._limit = connection_limit(limits.max_connections)
+        self._pending = PendingHandshakes(limits.max_pending_per_address)
+        self._turned_away = 0  # they are members too until they are gone
         self._paused: asyncio.TimerHandle | None = None
         self._logged = float("-inf")
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """The context that new connections do TLS with; it can be replaced while connections come in.
+
+        Raises:
+            PolicyError: the new one allows versions older than TLS 1.2, or it would change between TLS and plain TCP.
+        """
+        return self._tls
+
+    @tls.setter
+    def tls(self, context: ssl.SSLContext | None) -> None:
+        if context is None or self._tls is None:
+            raise PolicyError("a server that runs cannot change between TLS and plain TCP")
+        self._tls = check_tls(context)
+
+    def adopt(self, limits: Limits) -> None:
+        """Count connections and handshakes by other limits from now on."""
+        self._limit = connection_limit(limits.max_connections)
+        self._pending.limit = limits.max_pending_per_address
 
     def start(self) -> None:
         """Accept from now on."""
         self._paused = None
+        if self._tls is None and self._doorway is None:
+            self._doorway = Doorway(self._context.loop)
         for sock in self._sockets:
             self._context.loop.add_reader(sock.fileno(), self._accept, sock)
 
@@ -156,6 +186,8 @@ class Acceptor:
         for sock in self._sockets:
             sock.close()
         self._sockets = []
+        if self._doorway is not None:
+            self._doorway.close()
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_A_TURN):
@@ -171,7 +203,12 @@ class Acceptor:
                 self._pause(error)
                 return
             sock.setblocking(False)
-            self._take(sock, format_host(address[0], address[1]))
+            try:
+                self._take(sock, address[0], address[1])
+            except OSError as error:
+                sock.close()
+                self._pause(error)
+                return
 
     def _pause(self, error: OSError) -> None:
         """Out of file descriptors: the listening socket stays readable, so looking again at once would only spin."""
@@ -182,45 +219,37 @@ class Acceptor:
             _log.error("cannot accept: %s; trying again every %g s", error.strerror, PAUSE_SECONDS)
         self._paused = self._context.loop.call_later(PAUSE_SECONDS, self.start)
 
-    def _take(self, sock: socket.socket, address: str) -> None:
-        refused = None
-        beyond = len(self._context.members) - self.limit
-        if beyond >= 0:
-            refused = "too-many-connections"
-            if self.tls is not None or beyond >= TURNED_AWAY_AT_ONCE:
-                self._context.refused(refused, address)
-                sock.close()
-                return
-        protocol = AdmissionProtocol(self._context, sock, address, self._upgrade, refused)
-        self._context.add(protocol)
-        protocol.connecting = self._context.keep(self._context.loop.create_task(self._connect(protocol, sock)))
-
-    async def _connect(self, protocol: AdmissionProtocol, sock: socket.socket) -> None:
-        """Give ``protocol`` its transport. A peer that cannot do TLS, or goes away, is nothing to shout about."""
+    def _take(self, sock: socket.socket, host: str, port: int) -> None:
+        """Begin the handshake, or turn the peer away. Raises OSError where the system has no room for it."""
+        address = format_host(host, port)
+        if len(self._context.members) - self._turned_away >= self._limit:
+            self._turn_away(sock, address, "too-many-connections")
+            return
+        key = address_key(host)
+        if not self._pending.take(key):
+            self._turn_away(sock, address, "too-many-pending")
+            return
+        on_gone = partial(self._pending.give_back, key)
         try:
-            if self.tls is None:
-                await self._context.loop.connect_accepted_socket(lambda: protocol, sock)
+            if self._tls is not None:
+                TlsAdmission(self._context, sock, address, self._upgrade, on_gone, self._tls_loop, self._tls)
             else:
-                # The deadline of the handshake runs from accept, in the wheel; aiofastnet's must not come before it.
-                seconds = 2 * self._context.policy.limits.handshake_seconds
-                await connect_tls(self._tls_loop, lambda: protocol, sock, self.tls, seconds)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, its place is given back
-            if isinstance(error, OSError | asyncio.CancelledError):
-                _log.debug("%s did not get connected: %s", protocol.address, type(error).__name__)
-            else:
-                _log.error("%s did not get connected: %s", protocol.address, describe_error(error))
-            protocol.connection_lost(None)
+                assert self._doorway is not None
+                PlainAdmission(self._context, sock, address, self._upgrade, on_gone, self._doorway)
+        except OSError:
+            on_gone()
+            raise
+
+    def _turn_away(self, sock: socket.socket, address: str, rule: str) -> None:
+        """Say 503 on plain TCP, to some; TLS would have to be done for it first."""
+        if self._doorway is None or self._turned_away >= TURNED_AWAY_AT_ONCE:
+            self._context.refused(rule, address)
             sock.close()
-            _forget_frames(error)
-        finally:
-            protocol.connecting = None
+            return
+        away = PlainAdmission(self._context, sock, address, self._upgrade, self._came_back, self._doorway)
+        self._turned_away += 1
+        away.refuse(refuse(rule))
 
-
-def _forget_frames(error: BaseException) -> None:
-    """Break the cycle of an exception and the frames that it went through.
-
-    The TLS object in them has tens of KiB, which a peer that has not even said who it is could leave to the garbage
-    collector with every connection.
-    """
-    traceback.clear_frames(error.__traceback__)
-    error.__traceback__ = None
+    def _came_back(self) -> None:
+        """One that was turned away is gone."""
+        self._turned_away -= 1

@@ -18,13 +18,14 @@ from framewarden.policy import Policy
 from framewarden.rfc6455 import CloseCode
 from framewarden.session import Echo, Handler
 from framewarden.session.session import new_session_id
-from framewarden.transports.acceptor import Acceptor, connection_limit, listen
+from framewarden.transports.acceptor import Acceptor, listen
 from framewarden.transports.budget import memory_limit
 from framewarden.transports.connection import Connection
 from framewarden.transports.context import Context
 from framewarden.transports.ending import LINGER_SECONDS
 from framewarden.transports.lean_carrier import carry_lean
 from framewarden.transports.picows_carrier import carry_by_picows
+from framewarden.transports.tls import check_tls
 from framewarden.transports.upgrade import AdmissionProtocol
 
 __all__ = ["Carrier", "Server"]
@@ -50,14 +51,16 @@ class Server:
         policy: limits, schema, compression, who may connect.
         host: name or IP address to listen on; every address that a name stands for is listened on.
         port: TCP port; 0: a free one, see ``address``.
-        ssl: context for TLS; None: plain TCP.
+        ssl: context for TLS 1.2 or newer; None: plain TCP. With ``verify_mode`` CERT_REQUIRED or CERT_OPTIONAL clients
+            show a certificate, which is then ``session.peer.certificate``.
         backlog: connections that the kernel holds until they are accepted.
         carrier: "picows", or "lean": without picows' objects, for very many idle connections. A handler cannot tell
             them apart.
         workers: how many processes serve this port; above 1 the port is opened so that others can open it too.
 
     Raises:
-        PolicyError: the policy contradicts itself, ``handler`` is not a Handler, or there is no such carrier.
+        PolicyError: the policy contradicts itself, ``handler`` is not a Handler, ``ssl`` allows versions older than
+            TLS 1.2, or there is no such carrier.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Server:
         self._policy = policy
         self._host = host
         self._port = port
-        self._ssl = ssl
+        self._ssl = None if ssl is None else check_tls(ssl)
         self._backlog = backlog
         self._workers = workers
         self._acceptor: Acceptor | None = None
@@ -181,6 +184,7 @@ class Server:
             context,
             transport,
             inspector,
+            -1 if context.secure else admitted.descriptor,
             id=session_id,
             identity=accepted.identity,
             subprotocol=accepted.subprotocol,
@@ -206,6 +210,8 @@ class Server:
         """
         if ssl is not None and self._ssl is None:
             raise PolicyError("a server that was started without TLS cannot change to it: start it again")
+        if ssl is not None:
+            check_tls(ssl)
         if policy is not None:
             self._adopt(policy)
         if ssl is not None:
@@ -223,7 +229,7 @@ class Server:
             self._context.admission = admission
             self._context.budget.limit = memory_limit(policy.limits.max_memory_bytes, self._workers)
         if self._acceptor is not None:
-            self._acceptor.limit = connection_limit(policy.limits.max_connections)
+            self._acceptor.adopt(policy.limits)
         self._policy = policy
 
     async def close(self, code: int = CloseCode.GOING_AWAY) -> None:

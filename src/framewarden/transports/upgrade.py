@@ -1,26 +1,33 @@
-"""The opening handshake on one socket: from accept to the 101, or to a refusal that really arrives."""
+"""From the first byte of a request to the 101, or to a refusal that really arrives: what plain TCP and TLS share.
+
+How bytes come in and how an answer goes out is in ``plain.py`` and ``tls.py``.
+"""
 
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
-from typing import cast
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
 
 from framewarden.admission import Accepted, describe_error
 from framewarden.codec.handshake import HandshakeParser, Refusal, Request, refusal_response, refuse
 from framewarden.transports.context import Context
 from framewarden.transports.ending import Ending
 
-__all__ = ["AdmissionProtocol", "Upgrade"]
+__all__ = ["HEAD_GRACE_SECONDS", "AdmissionProtocol", "Upgrade"]
 
 _log = logging.getLogger("framewarden.admission")
 
 Upgrade = Callable[["AdmissionProtocol", asyncio.Transport, Request, Accepted], None]
 """Takes the transport over. The 101 is still to be written."""
 
+HEAD_GRACE_SECONDS = 1.0
+"""From the first byte of a head; ``limits.min_head_rate`` is asked for what comes later than that."""
+
 
 class AdmissionProtocol(asyncio.BufferedProtocol):
-    """Reads the request head, asks the admission, and hands the transport on or refuses.
+    """Reads the request head, asks the admission, and hands a transport on or refuses.
 
     Reading is never paused here: what follows the head before the 101 is a violation whenever it comes, and a client
     that goes away frees what its admission holds at once.
@@ -28,16 +35,19 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
     Args:
         context: the server's.
         sock: the accepted socket.
+        address: of the peer, as security events tell it.
         upgrade: called when the request was accepted.
-        refused: id of a rule: the connection was over before it began, the refusal is sent as soon as there is a
-            transport.
+        on_gone: called once, when this is no longer a handshake: handed over, or the socket is closed.
     """
 
     __slots__ = (
+        "_begun",
         "_context",
+        "_deadline",
         "_ending",
+        "_on_gone",
         "_parser",
-        "_refused",
+        "_received",
         "_request",
         "_sock",
         "_task",
@@ -49,31 +59,44 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
     )
 
     def __init__(
-        self, context: Context, sock: socket.socket, address: str, upgrade: Upgrade, refused: str | None = None
+        self,
+        context: Context,
+        sock: socket.socket,
+        address: str,
+        upgrade: Upgrade,
+        on_gone: Callable[[], None],
     ) -> None:
+        limits = context.policy.limits
         self.address = address
         self.connecting: asyncio.Task[None] | None = None
-        """What makes the transport; set by the acceptor."""
+        """What makes the transport."""
         self.wheel_slot: int | None = None
+        self._begun = 0.0  # when the first bytes came
         self._context = context
         self._ending: Ending | None = None
-        self._parser: HandshakeParser | None = HandshakeParser(context.policy.limits)
-        self._refused = refused
+        self._on_gone: Callable[[], None] | None = on_gone
+        self._parser: HandshakeParser | None = HandshakeParser(limits)
+        self._received = 0  # bytes of a head that is not complete yet
         self._request: Request | None = None
         self._sock = sock
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._upgrade = upgrade
         # From accept on, so that a TLS handshake that never ends is covered too.
-        context.wheel.add(self, context.wheel.now() + context.policy.limits.handshake_seconds)
+        self._deadline = context.wheel.now() + limits.handshake_seconds
+        context.add(self)
+        context.wheel.add(self, self._deadline)
 
-    # Called by the transport
+    @property
+    def descriptor(self) -> int:
+        """Of the socket."""
+        return self._sock.fileno()
+
+    # Called by a transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket can be read and written; TLS is established."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's has its methods, but is no subclass
-        if self._refused is not None:
-            self._refuse(refuse(self._refused))
 
     def get_buffer(self, sizehint: int) -> bytearray:
         """The buffer that all connections of the server share."""
@@ -81,14 +104,8 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Judge what came in."""
-        if self._parser is None:
-            return  # refused already: read and thrown away
-        verdict = self._parser.feed(bytes(self._context.buffer[:nbytes]))
-        if isinstance(verdict, Refusal):
-            self._refuse(verdict)
-        elif verdict is not None:
-            self._request = verdict
-            self._admit(verdict)
+        if self._parser is not None:  # else it was refused already: read and thrown away
+            self._feed(bytes(memoryview(self._context.buffer)[:nbytes]))
 
     def eof_received(self) -> bool:
         """A client that has nothing more to say cannot be upgraded: the transport closes itself."""
@@ -99,6 +116,7 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
         self._release()
         if self._ending is not None:
             self._ending.cancel()
+        self._leave()
         self._context.discard(self)
 
     def pause_writing(self) -> None:
@@ -109,21 +127,29 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
 
     # Called by the timer wheel and the server
 
-    def on_deadline(self, now: float) -> None:
-        """handshake_seconds have passed since accept."""
-        if self._transport is None:
-            self._context.refused("handshake-timeout", self.address)
-            self.abort()
+    def on_deadline(self, now: float) -> float | None:
+        """handshake_seconds have passed since accept, or it is time to look how fast the head comes."""
+        if self._request is None and now < self._deadline:
+            enough = self._begun + HEAD_GRACE_SECONDS + self._received / self._context.policy.limits.min_head_rate
+            if now < enough:
+                return min(enough, self._deadline)
+            self.refuse(refuse("handshake-timeout", "slower than min_head_rate"))
+        elif now < self._deadline:
+            return self._deadline
         elif self._task is not None:
             # The request is complete: it is the handler that let the time pass, not the peer.
             _log.error("authenticate() did not answer within handshake_seconds")
-            self._refuse(refuse("authenticate-error", "authenticate() did not answer in time"))
+            self.refuse(refuse("authenticate-error", "authenticate() did not answer in time"))
+        elif self._transport is None and self.connecting is not None:
+            self._context.refused("handshake-timeout", self.address)
+            self.abort()
         else:
-            self._refuse(refuse("handshake-timeout"))
+            self.refuse(refuse("handshake-timeout"))
+        return None
 
     def shut_down(self, code: int) -> None:
-        """The server stops."""
-        if self._ending is None:
+        """The server stops. An answer that is on its way still arrives."""
+        if self._parser is not None:
             self.abort()
 
     def abort(self) -> None:
@@ -134,7 +160,29 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
         elif self.connecting is not None:
             self.connecting.cancel()
 
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer with HTTP and close. RFC 6455 4.2.2: "abort ... and return an appropriate HTTP error code"."""
+        response = refusal_response(refusal)  # before the deadline is given up: this may raise
+        self._release()
+        self._context.refused(refusal.rule, self.address)
+        self._respond(response)
+
     # The way through
+
+    def _feed(self, data: bytes) -> None:
+        """Bytes of the peer came in, at least one, and nothing has been refused yet."""
+        assert self._parser is not None
+        verdict = self._parser.feed(data)
+        if verdict is None:
+            if not self._received:
+                self._begun = self._context.wheel.now()
+                self._context.wheel.add(self, min(self._begun + HEAD_GRACE_SECONDS, self._deadline))
+            self._received += len(data)
+        elif isinstance(verdict, Refusal):
+            self.refuse(verdict)
+        else:
+            self._request = verdict
+            self._admit(verdict)
 
     def _admit(self, request: Request) -> None:
         decision = self._context.admission.admit(request)
@@ -148,7 +196,7 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
             decided = await decision
             self._task = None
             self._conclude(decided)
-        except Exception as error:  # noqa: BLE001  # an error of ours; without a transport no deadline would end it
+        except Exception as error:  # noqa: BLE001  # an error of ours; nothing else would end the connection
             _log.error("%s was not admitted: %s", self.address, describe_error(error))
             self._task = None  # which is this one
             self.abort()
@@ -157,22 +205,27 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
         if self._parser is None:
             return  # refused meanwhile
         if isinstance(decision, Refusal):
-            self._refuse(decision)
-        elif self._context.secure:
-            # Records that are decrypted already reach us before the next turn of the loop, as early data should.
-            self._context.loop.call_soon(self._hand_over, decision)
+            self.refuse(decision)
         else:
-            self._hand_over(decision)
+            self._accept(decision)
+
+    def _accept(self, accepted: Accepted) -> None:
+        """Hand over, now or later: each way in its own class."""
+        raise NotImplementedError
 
     def _hand_over(self, accepted: Accepted) -> None:
+        """There is a transport: the last look, then it is somebody else's."""
         transport, request = self._transport, self._request
         if self._parser is None or transport is None or request is None or transport.is_closing():
             return
-        if not self._context.secure and self._kernel_holds_bytes():
-            self._refuse(refuse("early-data", "bytes before the 101"))
-            return
         self._release()
-        self._upgrade(self, transport, request, accepted)
+        self._leave()
+        try:
+            self._upgrade(self, transport, request, accepted)
+        except Exception as error:  # noqa: BLE001  # an error of ours; no deadline is left that would end it
+            _log.error("%s was not upgraded: %s", self.address, describe_error(error))
+            self._context.discard(self)
+            transport.abort()
 
     def _kernel_holds_bytes(self) -> bool:
         """RFC 6455 4.1: the client waits for our response "before sending any further data"; look whether it did."""
@@ -181,13 +234,10 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
         except OSError:  # BlockingIOError: nothing there. Anything else the transport will find out itself.
             return False
 
-    def _refuse(self, refusal: Refusal) -> None:
-        """Answer with HTTP and close. RFC 6455 4.2.2: "abort ... and return an appropriate HTTP error code"."""
+    def _respond(self, response: bytes) -> None:
+        """Write the refusal, and close so that it arrives."""
         transport = self._transport
         assert transport is not None
-        response = refusal_response(refusal)  # before the deadline is given up: this may raise
-        self._release()
-        self._context.refused(refusal.rule, self.address)
         if transport.is_closing():
             return
         transport.write(response)
@@ -198,6 +248,26 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
             drain_seconds=self._context.policy.limits.close_seconds,
         )
 
+    async def _make_transport(self, connecting: Coroutine[Any, Any, object]) -> bool:
+        """Wait for the transport. A peer that goes away meanwhile is nothing to shout about."""
+        try:
+            await connecting
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, its place is given back
+            self._not_connected(error)
+            _forget_frames(error)
+            self._sock.close()
+            self.connection_lost(None)
+            return False
+        finally:
+            self.connecting = None
+        return True
+
+    def _not_connected(self, error: BaseException) -> None:
+        if isinstance(error, OSError | asyncio.CancelledError):
+            _log.debug("%s did not get connected: %s", self.address, type(error).__name__)
+        else:
+            _log.error("%s did not get connected: %s", self.address, describe_error(error))
+
     def _release(self) -> None:
         """Let go of everything that only the way to a verdict needs."""
         self._parser = None
@@ -206,3 +276,19 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
         if self._task is not None:
             self._task.cancel()
             self._task = None
+
+    def _leave(self) -> None:
+        """This is no longer a handshake."""
+        on_gone, self._on_gone = self._on_gone, None
+        if on_gone is not None:
+            on_gone()
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Break the cycle of an exception and the frames that it went through.
+
+    The TLS object in them has tens of KiB, which a peer that has not even said who it is could leave to the garbage
+    collector with every connection.
+    """
+    traceback.clear_frames(error.__traceback__)
+    error.__traceback__ = None

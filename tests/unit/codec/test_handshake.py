@@ -2,9 +2,11 @@
 
 import re
 import time
+import tracemalloc
 
 import pytest
 
+from framewarden.codec._head import read_head
 from framewarden.codec.extensions import Extension
 from framewarden.codec.handshake import (
     MAX_SUBPROTOCOLS,
@@ -285,6 +287,7 @@ def test_every_rule_of_a_request_head_is_tested():
         "unauthenticated",
         "forbidden",
         "too-many-connections",
+        "too-many-pending",
         "authenticate-error",
     }
     assert ours | elsewhere == {rule.id for rule in RULES.values() if rule.status is not None}
@@ -318,6 +321,44 @@ def test_a_byte_at_a_time_is_linear():
         return best
 
     assert cost(32_000) < 5 * cost(8_000) * 2  # 4 if linear, 16 if quadratic
+
+
+def test_a_whole_head_is_linear():
+    def cost(size):
+        data = head(*(f"X{index}: {'a' * 90}" for index in range(size // 100)), "X: " + "a" * (size // 2))
+        best = float("inf")
+        for _ in range(5):
+            begin = time.thread_time()
+            for _ in range(20):
+                assert read_head(data, 1 << 20, 1 << 20) is not None
+            best = min(best, time.thread_time() - begin)
+        return best
+
+    assert cost(320_000) < 10 * cost(80_000)  # 4 if linear, 16 if quadratic
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        head("X: " + "a" * 1_000_000),
+        head(line=f"GET /{'a' * 1_000_000} HTTP/1.1"),
+        head(line=f"GET /?{'a' * 1_000_000} HTTP/1.1"),
+    ],
+    ids=["header", "path", "query"],
+)
+def test_nothing_is_made_of_what_is_beyond_the_limit(data):
+    tracemalloc.start()
+    try:
+        assert read_head(data, 8192, 100) is None
+        assert tracemalloc.get_traced_memory()[1] < 10_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("data", [bytearray(head()), "GET /", None])
+def test_a_head_is_bytes(data):
+    with pytest.raises(TypeError):
+        read_head(data, 8192, 100)
 
 
 # What we write

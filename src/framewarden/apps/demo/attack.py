@@ -23,16 +23,18 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
         path: request path of the connection that frames are sent on.
         deflate: whether that connection has negotiated permessage-deflate.
         crowd: connections that somebody else holds open meanwhile.
+        silent_crowd: the same, of connections that say nothing.
         slow: it takes about a second, because time is what it is about.
     """
 
     rule: str
     sent: str
     data: bytes | Callable[[Wire], None]
-    against: Literal["chat", "impatient", "members", "small", "client"] = "chat"
+    against: Literal["chat", "impatient", "members", "narrow", "small", "client"] = "chat"
     path: str = "/chat"
     deflate: bool = False
     crowd: int = 0
+    silent_crowd: int = 0
     slow: bool = False
 
 

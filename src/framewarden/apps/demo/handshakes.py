@@ -67,6 +67,13 @@ ADMISSION = (
     Attack(
         rule="too-many-connections", sent="a second connection where 1 may be", data=head(), against="small", crowd=1
     ),
+    Attack(
+        rule="too-many-pending",
+        sent="a third handshake where 2 may be under way",
+        data=head(),
+        against="narrow",
+        silent_crowd=2,
+    ),
 )
 
 HANDSHAKES = HTTP + WEBSOCKET + ADMISSION

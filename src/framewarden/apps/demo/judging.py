@@ -118,6 +118,8 @@ def play_on_server(attack: Attack, guarded: Guarded) -> Seen:
     with contextlib.ExitStack() as stack:
         for _ in range(attack.crowd):
             stack.enter_context(Wire.to(address)).upgrade()
+        for _ in range(attack.silent_crowd):
+            stack.enter_context(Wire.to(address))
         since = guarded.noted
         wire = stack.enter_context(Wire.to(address))
         if RULES[attack.rule].close_code is not None:

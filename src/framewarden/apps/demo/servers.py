@@ -40,6 +40,8 @@ SERVERS: dict[str, tuple[type[Handler], Policy]] = {
     ),
     # Knows its members, and has one page.
     "members": (Members, Policy(schema=SCHEMA, access=Access(paths=("/chat",)))),
+    # Two from one address may knock at a time.
+    "narrow": (Chat, Policy(schema=SCHEMA, limits=Limits(max_pending_per_address=2))),
     # Has room for one.
     "small": (Chat, Policy(schema=SCHEMA, limits=Limits(max_connections=1))),
 }

@@ -1,0 +1,3 @@
+def read_head(
+    data: bytes, max_bytes: int, max_headers: int
+) -> tuple[int, str, str, str, tuple[tuple[str, str], ...]] | None: ...
