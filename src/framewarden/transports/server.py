@@ -222,9 +222,9 @@ class Server:
     def _adopt(self, policy: Policy) -> None:
         check_quotas(policy, self._workers)
         Inspector(policy)
-        admission = self._make_admission(policy, self._port if self._context is None else self.address[1])
+        admission = self._make_admission(policy, self.address[1] if self._addresses else self._port)
+        self._check_exposure(policy, [name for name, _ in self._addresses])
         if self._context is not None:
-            self._check_exposure(policy, [name for name, _ in self._addresses])
             self._context.policy = policy
             self._context.admission = admission
             self._context.budget.limit = memory_limit(policy.limits.max_memory_bytes, self._workers)
