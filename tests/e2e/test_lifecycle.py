@@ -44,7 +44,7 @@ class Guarded(Handler):
     async def authenticate(self, request):
         self.asked.set()
         await self.answer.wait()
-        return Identity("somebody")
+        return Identity(subject="somebody")
 
 
 # Reloading

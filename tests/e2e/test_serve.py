@@ -284,6 +284,42 @@ def test_a_policy_that_the_server_cannot_serve_with_is_not_taken(tmp_path):
         assert ask(server.url) == "who"
 
 
+def test_a_policy_that_is_unsafe_where_it_is_served_never_reaches_a_worker(tmp_path):
+    safe = "access = { dangerous_allow_plaintext = true, dangerous_allow_anonymous = true }"
+    with ready(tmp_path, "--workers", "2", "--host", "0.0.0.0", policy=safe) as server:
+        (tmp_path / "policy.toml").write_text("access = { dangerous_allow_anonymous = true }")
+        os.kill(server.pid, signal.SIGHUP)
+        server.wait_for(rf"\[{server.pid}\] .*not reloaded.* without TLS")
+        os.kill(server.pid, signal.SIGTERM)
+        out = server.end()
+        assert "] framewarden.server: reloaded" not in out
+
+
+GUARDED = """
+from framewarden import Handler, Identity
+
+class Guarded(Handler):
+    def __init__(self):
+        self.token = open("token").read()
+
+    def authenticate(self, request):
+        return Identity(subject=self.token)
+
+    def on_message(self, session, message):
+        session.send(session.identity.subject)
+"""
+
+
+def test_a_class_is_made_by_the_workers_only(tmp_path):
+    (tmp_path / "guarded.py").write_text(GUARDED)
+    (tmp_path / "token").write_text("first")
+    policy = (
+        "access = { dangerous_allow_plaintext = true, hosts = ['127.0.0.1'], dangerous_allow_host_not_allowed = true }"
+    )
+    with ready(tmp_path, "guarded:Guarded", "--workers", "2", "--host", "0.0.0.0", policy=policy) as server:
+        assert ask(server.url.replace("0.0.0.0", "127.0.0.1")) == "first"
+
+
 def serial(url, context):
     with connect(url, ssl=context) as client:
         client.send("who")

@@ -135,7 +135,7 @@ class Server:
         sockets = await loop.run_in_executor(None, opening)
         addresses = [sock.getsockname()[:2] for sock in sockets]
         try:
-            self._check_exposure(self._policy, [name for name, _ in addresses])
+            self.check_exposure(self._policy, [name for name, _ in addresses])
         except PolicyError:
             for sock in sockets:
                 sock.close()
@@ -148,8 +148,13 @@ class Server:
         self._acceptor = Acceptor(self._context, sockets, self._upgrade, self._ssl)
         self._acceptor.start()
 
-    def _check_exposure(self, policy: Policy, names: list[str]) -> None:
-        """On loopback a developer may leave everything out; where others can connect, nothing is left out silently."""
+    def check_exposure(self, policy: Policy, names: list[str]) -> None:
+        """On loopback a developer may leave everything out; where others can connect, nothing is left out silently.
+
+        Raises:
+            PolicyError: one of the IP addresses ``names`` is not a loopback address, and TLS or an authenticator is
+                missing.
+        """
         if all(ipaddress.ip_address(name.partition("%")[0]).is_loopback for name in names):
             return
         access = policy.access
@@ -223,7 +228,7 @@ class Server:
         check_quotas(policy, self._workers)
         Inspector(policy)
         admission = self._make_admission(policy, self.address[1] if self._addresses else self._port)
-        self._check_exposure(policy, [name for name, _ in self._addresses])
+        self.check_exposure(policy, [name for name, _ in self._addresses])
         if self._context is not None:
             self._context.policy = policy
             self._context.admission = admission

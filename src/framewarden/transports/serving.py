@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import signal
 import socket
@@ -76,15 +77,31 @@ def serve(
         with _handlers_restored():
             _run(_serve_alone(make(handler, port), settings, tell))
         return
-    server = make(None, port)  # what is wrong with the policy is said now, and not by every worker
-    with reserve(host, port) as (name, chosen):
+    judge = make(_unmade(handler), port)  # what is wrong with the policy is said here, and not by every worker
+    with reserve(host, port) as addresses:
+        names, chosen = [name for name, _ in addresses], addresses[0][1]
+        judge.check_exposure(policy, names)
+
+        def adopt(policy: Policy | None, ssl: ssl_module.SSLContext | None) -> None:
+            if policy is not None:
+                judge.check_exposure(policy, names)
+            judge.reload(policy, ssl)
+
         Supervisor(
             lambda orders: _run(_serve_as_worker(make(handler, chosen), settings, orders)),
             workers,
-            ready=lambda: tell(f"{'ws' if ssl is None else 'wss'}://{format_host(name, chosen)}"),
-            reload=None if on_reload is None else lambda: settings.reload(server.reload),
+            ready=lambda: tell(f"{'ws' if ssl is None else 'wss'}://{format_host(*addresses[0])}"),
+            reload=None if on_reload is None else lambda: settings.reload(adopt),
             drain_seconds=lambda: settings.policy.limits.drain_seconds,
         ).run()
+
+
+def _unmade(handler: Handler | type[Handler] | None) -> Handler | type[Handler] | None:
+    """An object of a class that was not initialised: to make one is the business of the workers.
+
+    What the class says of itself, as whether it authenticates, can be asked all the same.
+    """
+    return object.__new__(handler) if inspect.isclass(handler) and issubclass(handler, Handler) else handler
 
 
 class _Settings:

@@ -55,8 +55,8 @@ def backoff(failures: int) -> float:
 
 
 @contextlib.contextmanager
-def reserve(host: str, port: int) -> Iterator[HostPort]:
-    """Keep a port for processes that will share it. Gives the first address, and the port where ``port`` is 0.
+def reserve(host: str, port: int) -> Iterator[list[HostPort]]:
+    """Keep a port, any free one for 0, for processes that will share it. Gives the addresses and the port.
 
     Raises:
         OSError: the address cannot be listened on, or somebody does already.
@@ -68,7 +68,7 @@ def reserve(host: str, port: int) -> Iterator[HostPort]:
         sock.close()
     kept = listen(host, chosen, None, shared=True)
     try:
-        yield kept[0].getsockname()[:2]
+        yield [sock.getsockname()[:2] for sock in kept]
     finally:
         for sock in kept:
             sock.close()

@@ -50,12 +50,12 @@ def test_a_report_has_an_end(pair):
 
 
 def test_a_reserved_port_takes_no_connections_but_from_who_shares_it():
-    with reserve("127.0.0.1", 0) as (name, port):
+    with reserve("127.0.0.1", 0) as [(name, port)]:
         assert port != 0
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((name, port))
         with reserve("127.0.0.1", port) as again:  # nobody listens there yet
-            assert again == (name, port)
+            assert again == [(name, port)]
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind((name, port))
