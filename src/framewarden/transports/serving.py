@@ -192,4 +192,5 @@ def _handlers_restored() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # else it was not Python that installed it
+                signal.signal(number, handler)
