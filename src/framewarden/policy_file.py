@@ -119,53 +119,47 @@ def _build(kind: type[msgspec.Struct], table: Any, path: policy_lines.Path) -> A
 def _suggest(key: str, kind: type[msgspec.Struct]) -> str:
     """What may have been meant."""
     for field in msgspec.structs.fields(Policy):
-        section = _struct_of(field.type)
-        if section is not None and section is not kind and key in section.__struct_fields__:
+        sections = [each for each in (field.type, *get_args(field.type)) if each is not kind]
+        if any(key in getattr(each, "__struct_fields__", ()) for each in sections):
             return f"it belongs in [{field.name}]"
     near = difflib.get_close_matches(key[:LONGEST_SHOWN], kind.__struct_fields__, n=1)
     return f"did you mean {near[0]}?" if near else f"allowed are {', '.join(kind.__struct_fields__)}"
 
 
 def _convert(kind: Any, name: str, value: Any, path: policy_lines.Path) -> Any:
-    """The value of a field of this type and name."""
-    choices = [each for each in (get_args(kind) if NoneType in get_args(kind) else (kind,)) if each is not NoneType]
-    if any(get_origin(each) is dict for each in choices):
-        return _convert_members(get_args(choices[0])[1], value, path)
-    struct = _struct_of(kind)
-    if struct is not None:
-        return _build(struct, value, path)
-    if Any in choices or any(get_origin(each) is collections.abc.Callable for each in choices):
+    """The value of a field of this type and name, or of a member of it."""
+    choices = [each for each in get_args(kind) if each is not NoneType] if NoneType in get_args(kind) else [kind]
+    if len(choices) == 1:
+        kind = choices[0]
+    origin = get_origin(kind)
+    if kind is Any or origin is collections.abc.Callable:
         return _import(value, path)
-    units = units_of(name)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _build(kind, value, path)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _Wrong(path, f"{_dotted(path)} must be a table, not {_shown(value)}")
+        return {key: _convert(get_args(kind)[1], name, inner, (*path, key)) for key, inner in value.items()}
+    if origin in (tuple, list):
+        if not isinstance(value, list):
+            raise _Wrong(path, f"{_dotted(path)} must be an array, not {_shown(value)}")
+        item = get_args(kind)[0]
+        return origin(_convert(item, name, each, (*path, index)) for index, each in enumerate(value))
+    return _convert_scalar(kind, name, value, path)
+
+
+def _convert_scalar(kind: Any, name: str, value: Any, path: policy_lines.Path) -> Any:
+    units = units_of(name) if kind in (int, float) else None
+    allowed = _describe(kind) if units is None else units.allowed
     if units is not None and isinstance(value, str):
         try:
             return units.parse(value)
         except ValueError as error:
-            raise _Wrong(path, f"{_dotted(path)} must be {units.allowed}, not {error}") from None
+            raise _Wrong(path, f"{_dotted(path)} must be {allowed}, not {error}") from None
     try:
         return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        allowed = _describe(choices[0]) if units is None else units.allowed
-        item = re.search(r"\$\[(\d+)\]`$", str(error))  # msgspec says which item of an array it was
-        if item is not None:
-            index = int(item[1])
-            path, value, allowed = (*path, index), value[index], _describe(get_args(choices[0])[0])
+    except msgspec.ValidationError:
         raise _Wrong(path, f"{_dotted(path)} must be {allowed}, not {_shown(value)}") from None
-
-
-def _convert_members(kind: type[msgspec.Struct], table: Any, path: policy_lines.Path) -> dict[str, Any]:
-    """A table of tables under names of the operator's."""
-    if not isinstance(table, dict):
-        raise _Wrong(path, f"{_dotted(path)} must be a table, not {_shown(table)}")
-    return {name: _build(kind, value, (*path, name)) for name, value in table.items()}
-
-
-def _struct_of(kind: Any) -> type[msgspec.Struct] | None:
-    """The Struct that a type is, or is where it is not None."""
-    for each in (kind, *get_args(kind)):
-        if isinstance(each, type) and issubclass(each, msgspec.Struct):
-            return each
-    return None
 
 
 def _import(name: Any, path: policy_lines.Path) -> Any:
@@ -190,8 +184,6 @@ def _describe(kind: Any) -> str:
     """What values a type has, for who writes TOML."""
     if get_origin(kind) is Literal:
         return " or ".join(repr(each) for each in get_args(kind))
-    if get_origin(kind) is tuple:
-        return f"an array of which each item is {_describe(get_args(kind)[0])}"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}.get(kind, str(kind))
 
 
