@@ -33,6 +33,10 @@ COMPONENTS = {
     "clang": Component(("clang", "--version"), "apt-get install clang"),
     "gcc": Component(("gcc", "--version"), "apt-get install gcc libc6-dev"),
     "node": Component(("node", "--version"), "apt-get install nodejs"),
+    "open-files": Component(
+        ("sh", "-c", 'files=$(ulimit -Hn); [ "$files" = unlimited ] || [ "$files" -ge 8512 ]'),
+        "ulimit -Hn 8512 (limits.conf, LimitNOFILE=)",
+    ),
     "npm": Component(("npm", "--version"), "apt-get install npm"),
     "openssl": Component(("openssl", "version"), "apt-get install openssl"),
     "python2.7": Component(("python2.7", "--version"), "apt-get install python2.7 (Debian 11 and older)"),

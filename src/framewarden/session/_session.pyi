@@ -1,5 +1,5 @@
 from collections.abc import AsyncIterable, Hashable, Iterable
-from typing import Any, Self, final
+from typing import Any, final
 
 from framewarden.codec._writer import Prepared
 from framewarden.engine import Inspector
