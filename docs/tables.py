@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from framewarden.policy import Access, Deflate, Limits, Policy, Schema
+from framewarden.policy_units import DURATION, SIZE, Units
 from framewarden.rules import RULES, Rule
 
 HERE = Path(__file__).parent
@@ -24,6 +25,12 @@ it, and the number is the operator's ([policy](policy.md)). Codes from 4000 on m
 `close_codes="rfc"` sends 1008 for each of them.
 """
 
+
+def _units(kind: Units, example: str) -> str:
+    *others, last = (f"`{name}`" for name in kind.factors)
+    return f'`"{example}"`, with {", ".join(others)} or {last}'
+
+
 POLICY_HEAD = """# Policy
 
 Everything an operator decides, the same from Python (`Policy(limits=Limits(max_message_bytes=65536))`) and from TOML
@@ -31,7 +38,19 @@ Everything an operator decides, the same from Python (`Policy(limits=Limits(max_
 hardened policy. The rule is what a peer breaks that goes beyond the field; [rules](rules.md) has its close code or
 HTTP status. A value that no room could use, an unknown key and a contradiction are a `PolicyError` when the policy is
 made.
-"""
+
+In TOML numbers of bytes and seconds may be strings with a unit:
+
+* bytes: SIZES. There is no `KB`: it means 1,000 to some and 1,024 to others.
+* seconds: DURATIONS.
+
+Types and callables are named `"package.module:Name"` and imported: a policy is code that you trust. An error is one
+line with the file, the line and the key:
+
+```text
+policy.toml:3: limits.max_mesage_bytes is unknown here; did you mean max_message_bytes?
+```
+""".replace("SIZES", _units(SIZE, "64KiB")).replace("DURATIONS", _units(DURATION, "500ms"))
 
 SECTIONS: dict[str, tuple[str, Callable[[Rule], bool]]] = {
     "On a connection": ("close code", lambda rule: rule.close_code is not None),
@@ -99,7 +118,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 def unit(name: str, default: object) -> str:
     """What a number counts, by the field's name."""
-    if type(default) not in (int, float) and name != "max_connections":
+    if type(default) not in (int, float) and name not in ("max_connections", "max_memory_bytes"):
         return ""
     for word, answer in (
         ("_bytes", "bytes"),

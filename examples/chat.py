@@ -2,7 +2,7 @@
 """A chat with typed messages.
 
 Two ways to serve it, from the directory above this one: ``python examples/chat.py [port]``, or
-``framewarden serve --policy examples/chat.toml --handler examples.chat:Chat``.
+``framewarden serve examples.chat:Chat --policy examples/chat.toml``.
 """
 
 import logging
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from framewarden import Deflate, Handler, Limits, Policy, Schema, Server, Session, serve
+from framewarden import Deflate, Handler, Limits, Policy, Schema, Session, serve
 
 log = logging.getLogger("chat")
 
@@ -62,15 +62,15 @@ class Chat(Handler):
 
 # The same as in chat.toml. A compressed message has two sizes: on the wire, and inflated.
 POLICY = Policy(
-    limits=Limits(max_message_bytes=64 * 1024, max_inflated_bytes=64 * 1024),
+    limits=Limits(max_message_bytes=64 * 1024, max_inflated_bytes=64 * 1024, drain_seconds=5),
     schema=Schema(text=Incoming),
     deflate=Deflate(),
 )
 
 
-def tell(server: Server) -> None:
+def tell(url: str) -> None:
     """Say where the server is."""
-    log.info("listening on %s", server.url)
+    log.info("listening on %s", url)
 
 
 if __name__ == "__main__":

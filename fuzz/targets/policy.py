@@ -1,4 +1,6 @@
-"""Invariant: the text of a policy is a Policy or a PolicyError, whatever it is.
+"""Invariant: the text of a policy is a Policy or a PolicyError that names a line of it, whatever it is.
+
+And where it is TOML, the walk that finds lines sees exactly the paths that tomllib makes.
 
 Names in the text are imported, so a guard stands in front: only what is imported already can be had, and no input runs
 a module. Everything else that importing does is real.
@@ -6,14 +8,18 @@ a module. Everything else that importing does is real.
 
 import contextlib
 import importlib
+import re
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import framewarden.policy
+import framewarden.policy_file
+from framewarden import policy_lines
 from framewarden.errors import PolicyError
-from framewarden.policy import LARGEST_MESSAGE, Policy, parse_policy
+from framewarden.policy import LARGEST_MEMORY, LARGEST_MESSAGE, Policy
+from framewarden.policy_file import parse_policy
 
 ALLOWED: tuple[type[Exception], ...] = (PolicyError,)
 
@@ -25,7 +31,9 @@ on_event = "builtins:print"
 [limits]
 max_frame_bytes = 1_000
 max_connections = 0x10
+max_inflated_bytes = "64KiB"
 idle_seconds = 1e3
+ping_seconds = "500ms"
 
 [deflate]
 client_context_takeover = true
@@ -87,6 +95,11 @@ TOKENS = (
         b"on_event = []\n",
         b'"os:\\u0000"',
         b'"builtins:int.__class__"',
+        b"[[a.b]]\n",
+        b"a.b = [{c = 1}, [2]]\n",
+        b"'''",
+        b"\r\n",
+        b"KiB",
         b"0b1",
         b"1_0",
     ],
@@ -111,7 +124,7 @@ def _import_module(name: str, package: str | None = None) -> Any:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    module: Any = framewarden.policy
+    module: Any = framewarden.policy_file
     real = module.importlib
     module.importlib = SimpleNamespace(import_module=_import_module)
     try:
@@ -120,14 +133,42 @@ def guarded() -> Iterator[None]:
         module.importlib = real
 
 
+ERROR = re.compile(r"fuzz:(\d+): \S.*")
+
+
 def one(data: bytes) -> None:
+    check_lines(data)
     with guarded():
         try:
             policy = parse_policy(data, "fuzz")
         except ALLOWED as error:
-            assert str(error).startswith("fuzz: ")
+            said = ERROR.fullmatch(str(error))
+            assert said is not None, "not one line with a number"
+            assert 1 <= int(said[1]) <= data.count(b"\n") + 1
             return
     check(policy)
+
+
+def check_lines(data: bytes) -> None:
+    """The walk over a text against tomllib."""
+    try:
+        text = data.decode()
+        found = list(policy_lines.paths(text))
+        table = tomllib.loads(text)
+    except (ValueError, PolicyError):
+        return
+    assert {path for path, _ in found} == set(flatten(table, ()))
+    lines = [line for _, line in found]
+    assert lines == sorted(lines)
+    assert not lines or lines[-1] <= text.count("\n") + 1
+
+
+def flatten(value: Any, path: policy_lines.Path) -> Iterator[policy_lines.Path]:
+    """Every path in what tomllib made."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in items:
+        yield (*path, name)
+        yield from flatten(inner, (*path, name))
 
 
 def check(policy: Policy) -> None:
@@ -135,8 +176,8 @@ def check(policy: Policy) -> None:
     limits = policy.limits
     for name in limits.__struct_fields__:
         value = getattr(limits, name)
-        assert value is None or 0 < value <= LARGEST_MESSAGE, name
-        assert value is not None or name == "max_connections"
+        assert value is None or 0 < value <= (LARGEST_MEMORY if name == "max_memory_bytes" else LARGEST_MESSAGE), name
+        assert value is not None or name in ("max_connections", "max_memory_bytes")
     assert policy.mode in ("enforce", "report")
     assert policy.close_codes in ("framewarden", "rfc")
     assert policy.on_event is None or callable(policy.on_event)
@@ -160,3 +201,6 @@ def seeds() -> Iterable[bytes]:
     yield b"a" + b".a" * 100 + b" = 1"
     yield b"[limits]\nmax_headers = nan\nidle_seconds = inf\n"
     yield b"\xff\xfe"
+    yield b'a = [\n  1, # ]\n  {b = \'x]\', c.d = ["""\n]"""]},\n]\n'
+    yield b"[[t]]\n[t.u]\n[[t.v]]\n[[t]]\nw = 1979-05-27 07:32:00\n"
+    yield b'[limits]\r\n\r\nmax_frame_bytes = "1 MB"\r\nidle_seconds = "1.5 x"\r\n'

@@ -18,7 +18,8 @@ from framewarden.errors import (
     PolicyError,
 )
 from framewarden.identity import Identity
-from framewarden.policy import Access, Deflate, Limits, Policy, Schema, SecurityEvent, load_policy
+from framewarden.policy import Access, Deflate, Limits, Policy, Schema, SecurityEvent
+from framewarden.policy_file import load_policy
 from framewarden.rfc6455 import CloseCode, Opcode, Role, State
 from framewarden.rules import RULES, Rule, Violation
 from framewarden.session import Broadcast, Delivery, Handler, Peer, Session, broadcast

@@ -1,27 +1,23 @@
 """What an operator decides: limits, schema, compression, who may connect. A leaf: every room may import it.
 
-Everything here is an immutable msgspec Struct, and the same from Python and from TOML (:func:`load_policy`). Every
-default is the safe one: ``Policy()`` is the hardened policy. Each room compiles its own section; nothing is checked
+Everything here is an immutable msgspec Struct, and the same from Python and from TOML (``policy_file``). Every default
+is the safe one: ``Policy()`` is the hardened policy. Each room compiles its own section; nothing is checked
 against the outside world here, but a value that no room could use is refused when the Struct is made.
 """
 
-import importlib
-import tomllib
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from framewarden.errors import PolicyError
 
-__all__ = ["Access", "Deflate", "Limits", "Policy", "Schema", "SecurityEvent", "load_policy"]
+__all__ = ["Access", "Deflate", "Limits", "Policy", "Schema", "SecurityEvent"]
 
 KIB = 1024
 MIB = 1024 * 1024
 LARGEST_MESSAGE = 2**31 - 1
 LARGEST_MEMORY = 2**62
-LARGEST_POLICY_FILE = MIB
 
 
 class SecurityEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +74,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             those which began together do not come back together [lifetime].
         close_seconds: from our Close to the peer's; the socket is closed then. Also how long a handler may go on
             working for a connection that is gone; it is cancelled then.
+        drain_seconds: how long a server that is told to stop takes at most. It closes connections with 1001 at random
+            moments of the first half, so that not all clients come back at once; at the end it cuts what is left.
         max_head_bytes: the whole head of the opening handshake [head-too-long].
         max_header_bytes: one line of it [header-too-long].
         max_headers: lines of it [too-many-headers].
@@ -110,6 +108,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pong_seconds: float = 20.0
     lifetime_seconds: float = 86400.0
     close_seconds: float = 5.0
+    drain_seconds: float = 10.0
     max_head_bytes: int = 16 * KIB
     max_header_bytes: int = 8 * KIB
     max_headers: int = 100
@@ -218,6 +217,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         dangerous_allow_host_not_allowed: accept every Host.
         dangerous_allow_anonymous: serve other addresses than loopback without an authenticator.
         dangerous_allow_plaintext: serve other addresses than loopback without TLS.
+        dangerous_allow_per_worker_quotas: serve with several workers although the policy sets limits that every process
+            counts for itself (``limits.max_connections``, ``limits.max_memory_bytes``), which multiplies them.
     """
 
     origins: tuple[str, ...] | None = None
@@ -228,6 +229,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dangerous_allow_host_not_allowed: bool = False
     dangerous_allow_anonymous: bool = False
     dangerous_allow_plaintext: bool = False
+    dangerous_allow_per_worker_quotas: bool = False
 
     def __post_init__(self) -> None:
         _check_flags("access", self, [name for name in self.__struct_fields__ if name.startswith("dangerous_")])
@@ -287,74 +289,3 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise PolicyError(f"policy.close_codes must be 'framewarden' or 'rfc', not {self.close_codes!r}")
         if self.on_event is not None and not callable(self.on_event):
             raise PolicyError("policy.on_event must be callable")
-
-
-def load_policy(path: str | Path) -> Policy:
-    """Read a policy from a TOML file of at most 1 MiB.
-
-    Tables and keys are the fields of :class:`Policy`. Types and callables are named ``"package.module:Name"``.
-
-    Raises:
-        PolicyError: the file cannot be read, is not TOML, has an unknown key or a value that no room could use.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            text = file.read(LARGEST_POLICY_FILE + 1)
-    except OSError as error:
-        raise PolicyError(f"{path}: {error.strerror}") from None
-    if len(text) > LARGEST_POLICY_FILE:
-        raise PolicyError(f"{path}: longer than {LARGEST_POLICY_FILE} bytes")
-    return parse_policy(text, str(path))
-
-
-def parse_policy(text: bytes, name: str = "policy") -> Policy:
-    """Make a policy of the text of a TOML file; ``name`` begins the error messages. Raises as :func:`load_policy`."""
-    try:
-        table = tomllib.loads(text.decode())
-        _resolve(table)
-        return msgspec.convert(table, Policy, dec_hook=_keep)
-    except PolicyError as error:
-        raise PolicyError(f"{name}: {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise PolicyError(f"{name}: {str(error) or 'nested too deeply'}") from None
-
-
-def _keep(kind: type, value: Any) -> Any:
-    """Callables have been resolved already."""
-    if callable(value):
-        return value
-    raise ValueError(f"expected a callable, named 'package.module:Name', got {type(value).__name__}")
-
-
-def _resolve(table: dict[str, Any]) -> None:
-    """Replace the names of types and callables by what they name."""
-    if "on_event" in table:
-        table["on_event"] = _import(table["on_event"], "on_event")
-    if isinstance(table.get("schema"), dict):
-        _resolve_schema(table["schema"], "schema")
-
-
-def _resolve_schema(schema: dict[str, Any], where: str) -> None:
-    for key in ("text", "binary", "dec_hook"):
-        if key in schema:
-            schema[key] = _import(schema[key], f"{where}.{key}")
-    for key in ("routes", "subprotocols"):
-        inner = schema.get(key)
-        if isinstance(inner, dict):
-            for name, value in inner.items():
-                if isinstance(value, dict):
-                    _resolve_schema(value, f"{where}.{key}.{name}")
-
-
-def _import(name: Any, where: str) -> Any:
-    """What ``"package.module:Name"`` names."""
-    module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
-    if not module or not attribute:
-        raise PolicyError(f"{where} must be 'package.module:Name', not {name!r}")
-    try:
-        value: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            value = getattr(value, part)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - importing runs a module, which raises what it likes
-        raise PolicyError(f"{where}: {name!r} cannot be imported: {type(error).__name__}: {error}") from None
-    return value

@@ -19,7 +19,8 @@ from websockets.sync.client import connect
 
 from framewarden.apps.demo import attacks, judging, servers, show, wire
 from framewarden.apps.demo.judging import Seen, carry_out, judge
-from framewarden.policy import Policy, load_policy
+from framewarden.policy import Policy
+from framewarden.policy_file import load_policy
 from framewarden.rules import RULES
 
 ROOT = Path(__file__).parents[2]
@@ -195,7 +196,7 @@ def running(*command):
     assert "Traceback" not in out, out
 
 
-SERVE = ("serve", "--port", "0", "--policy", "examples/chat.toml", "--handler", "examples.chat:Chat")
+SERVE = ("serve", "examples.chat:Chat", "--port", "0", "--policy", "examples/chat.toml")
 
 
 @needs_examples

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import typer
 
 from docs import tables
+from framewarden.apps.cli import app
 from framewarden.policy import Access, Deflate, Limits, Policy, Schema, parse_policy
 from framewarden.rules import RULES
 from framewarden.session import Handler
@@ -45,7 +47,9 @@ def test_every_field_of_the_policy_is_documented(struct: type[msgspec.Struct]):
 
 def test_every_rule_that_a_field_names_is_registered():
     page = (ROOT / "docs" / "policy.md").read_text()
-    named = re.findall(r"`([a-z0-9-]+)`(?:, | \|$)", "\n".join(line.rpartition(" | ")[2] for line in page.splitlines()))
+    last_cells = [line.rpartition(" | ")[2] for line in page.splitlines() if line.startswith("| `")]
+    named = re.findall(r"`([a-z0-9-]+)`", "\n".join(last_cells))
+    assert "frame-too-big" in named
     assert set(named) <= set(RULES)
 
 
@@ -60,6 +64,15 @@ def test_the_architecture_page_has_every_room():
     text = (ROOT / "docs" / "architecture.md").read_text()
     for room in ROOMS:
         assert ((PACKAGE / room / "__init__.py").exists()) == (f"`{room}/`" in text), room
+
+
+def test_every_option_of_serve_is_documented_and_no_other():
+    page = (ROOT / "docs" / "operations.md").read_text()
+    parameters = typer.main.get_command(app).commands["serve"].params
+    options = {option for each in parameters for option in each.opts if option.startswith("--")}
+    table = page.partition("## The command line")[2].partition("## Signals")[0]
+    assert set(re.findall(r"`(--[a-z-]+)", table)) == options
+    assert set(re.findall(r"--[a-z][a-z-]+", page)) <= options
 
 
 def test_the_picture_of_the_rooms_is_the_contract():

@@ -4,17 +4,17 @@ import importlib.metadata
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from framewarden import kernels
-from framewarden.apps.server import run
+from framewarden.apps.server import Files, run
 from framewarden.errors import FramewardenError
 from framewarden.rules import RULES, Rule
-from framewarden.transports import Server
+from framewarden.transports.server import Carrier
 
 __all__ = ["app", "main"]
 
@@ -54,22 +54,29 @@ def options(
 
 @app.command("serve")
 def serve_command(
+    handler: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODULE:HANDLER]", help="A framewarden.Handler, class or object; without it: echo."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Name or IP address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0: a free one.")] = 8765,
     policy: Annotated[Path | None, typer.Option(metavar="FILE", help="Policy in TOML.")] = None,
-    handler: Annotated[
-        str | None, typer.Option(metavar="MODULE:CLASS", help="A framewarden.Handler; without it: echo.")
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain in PEM: TLS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, if not in the same file.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Clients must show a certificate of these authorities (PEM).")
     ] = None,
-    certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain in PEM: TLS.")] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, if not in the same file.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes that serve the port.")] = 1,
+    carrier: Annotated[str, typer.Option(help="picows, or lean: less memory a connection.")] = "picows",
 ) -> None:
-    """Serve until interrupted."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    """Serve until interrupted. SIGTERM and SIGINT drain, SIGHUP reads policy and certificates again."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(process)d] %(name)s: %(message)s")
 
-    def tell(server: Server) -> None:
-        typer.echo(f"framewarden listens on {server.url}")
+    def tell(url: str) -> None:
+        print(f"framewarden listens on {url}", flush=True)
 
-    run(host, port, policy_file=policy, handler=handler, certificate=certificate, key=key, on_start=tell)
+    files = Files(policy=policy, certificate=tls_cert, key=tls_key, client_ca=tls_client_ca)
+    run(handler, files, host, port, workers=workers, carrier=cast(Carrier, carrier), on_start=tell)
 
 
 @app.command("rules")

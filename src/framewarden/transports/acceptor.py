@@ -15,6 +15,7 @@ from functools import partial
 from framewarden.admission import format_host
 from framewarden.codec.handshake import refuse
 from framewarden.errors import PolicyError
+from framewarden.policy import Limits
 from framewarden.transports.context import Context
 from framewarden.transports.pending import PendingHandshakes, address_key
 from framewarden.transports.plain import Doorway, PlainAdmission
@@ -61,14 +62,21 @@ def connection_limit(configured: int | None) -> int:
     return max(files - RESERVED_FILES, files // 2, 1)
 
 
-def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
+def listen(host: str, port: int, backlog: int | None, *, shared: bool = False) -> list[socket.socket]:
     """Open a listening socket on every address that ``host`` stands for ("": every one), all on the same port.
+
+    Args:
+        host: name or IP address.
+        port: TCP port; 0: a free one.
+        backlog: connections that the kernel holds until they are accepted; None: the port is only kept, nobody can
+            connect to these sockets.
+        shared: other processes may listen there too (SO_REUSEPORT), and the kernel deals the connections out.
 
     Raises:
         OSError: the name is unknown, or no address can be bound.
     """
     try:
-        return _listen(host, port, backlog)
+        return _listen(host, port, backlog, shared)
     except UnicodeError:
         raise OSError(errno.EINVAL, f"{host} is not a host name") from None
     except OSError as error:
@@ -76,7 +84,7 @@ def listen(host: str, port: int, backlog: int) -> list[socket.socket]:
         raise type(error)(error.errno, f"{format_host(host, port)}: {error.strerror}") from None
 
 
-def _listen(host: str, port: int, backlog: int) -> list[socket.socket]:
+def _listen(host: str, port: int, backlog: int | None, shared: bool) -> list[socket.socket]:
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
@@ -84,11 +92,14 @@ def _listen(host: str, port: int, backlog: int) -> list[socket.socket]:
             sock = socket.socket(family, kind, protocol)
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if shared:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 if family == socket.AF_INET6:
                     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 chosen = sockets[0].getsockname()[1] if sockets else port
                 sock.bind((address[0], chosen, *address[2:]))
-                sock.listen(backlog)
+                if backlog is not None:
+                    sock.listen(backlog)
                 sock.setblocking(False)
             except OSError as error:
                 sock.close()
@@ -154,6 +165,11 @@ class Acceptor:
         if context is None or self._tls is None:
             raise PolicyError("a server that runs cannot change between TLS and plain TCP")
         self._tls = check_tls(context)
+
+    def adopt(self, limits: Limits) -> None:
+        """Count connections and handshakes by other limits from now on."""
+        self._limit = connection_limit(limits.max_connections)
+        self._pending.limit = limits.max_pending_per_address
 
     def start(self) -> None:
         """Accept from now on."""

@@ -23,17 +23,17 @@ class PendingHandshakes:
     """Counts handshakes by address; an address that has none costs nothing.
 
     Args:
-        limit: ``limits.max_pending_per_address``.
+        limit: ``limits.max_pending_per_address``; may be replaced.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._counts: dict[str | bytes, int] = {}
 
     def take(self, key: str | bytes) -> bool:
         """Take a place for an address. Returns False, and takes none, where it has as many as it may."""
         count = self._counts.get(key, 0)
-        if count >= self._limit:
+        if count >= self.limit:
             return False
         self._counts[key] = count + 1
         return True

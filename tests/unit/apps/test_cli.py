@@ -56,14 +56,18 @@ def test_without_a_command_it_helps(monkeypatch, capsys):
         (["serve", "--port", "x"], "--port"),
         (["serve", "--policy"], "--policy"),
         (["serve", "--policy", "/does/not/exist.toml"], "No such file"),
-        (["serve", "--handler", "nonsense"], "module:Class"),
-        (["serve", "--handler", "no_such_module:X"], "no_such_module"),
-        (["serve", "--handler", "framewarden.session:Nothing"], "Nothing"),
-        (["serve", "--handler", "framewarden.session:Session"], "not a framewarden.Handler"),
-        (["serve", "--certificate", "/does/not/exist.pem"], "No such file"),
-        (["serve", "--certificate", "/not/here.pem", "--key", "/nor/here.key"], "/not/here.pem, /nor/here.key: "),
-        (["serve", "--handler", ".relative:X"], "TypeError"),
-        (["serve", "--key", "/does/not/exist.pem"], "--certificate"),
+        (["serve", "nonsense"], "module:Name"),
+        (["serve", "no_such_module:X"], "no_such_module"),
+        (["serve", "framewarden.session:Nothing"], "Nothing"),
+        (["serve", "framewarden.session:Session"], "not a framewarden.Handler"),
+        (["serve", "--tls-cert", "/does/not/exist.pem"], "No such file"),
+        (["serve", "--tls-cert", "/not/here.pem", "--tls-key", "/nor/here.key"], "/not/here.pem, /nor/here.key: "),
+        (["serve", ".relative:X"], "TypeError"),
+        (["serve", "--tls-key", "/does/not/exist.pem"], "--tls-cert"),
+        (["serve", "--tls-client-ca", "/does/not/exist.pem"], "--tls-client-ca needs --tls-cert"),
+        (["serve", "--carrier", "pigeon"], "'picows' or 'lean'"),
+        (["serve", "--workers", "0"], "--workers"),
+        (["serve", "framewarden.session:Handler", "another"], "another"),
         (["serve", "--host", "0.0.0.0", "--port", "0"], "without TLS"),
         (["serve", "--host", "192.0.2.1"], "192.0.2.1:8765: "),
         (["serve", "--host", "a..b"], "a..b"),
@@ -101,10 +105,10 @@ def test_a_handler_that_cannot_be_made(monkeypatch, capsys, tmp_path, source, me
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "unusable_handler", raising=False)
     importlib.invalidate_caches()
-    code, out, err = run(monkeypatch, capsys, "serve", "--handler", "unusable_handler:X")
+    code, out, err = run(monkeypatch, capsys, "serve", "unusable_handler:X")
     sys.modules.pop("unusable_handler", None)
     assert (code, out) == (2, "")
-    assert err.startswith("framewarden: --handler unusable_handler:X: ")
+    assert err.startswith("framewarden: handler unusable_handler:X: ")
     assert err.count("\n") == 1
     assert message in err
 

@@ -144,9 +144,9 @@ def print_next_steps(console: Console) -> None:
     console.print("[bold]or let framewarden be the server[/bold]\n")
     console.print(f"{command} serve                # an echo server, guarded by the hardened policy", markup=False)
     if Path("examples/chat.toml").is_file():
-        console.print(f"{command} serve --policy examples/chat.toml --handler examples.chat:Chat", markup=False)
+        console.print(f"{command} serve examples.chat:Chat --policy examples/chat.toml", markup=False)
     else:
-        console.print(f"{command} serve --policy your.toml --handler your.module:YourHandler", markup=False)
+        console.print(f"{command} serve your.module:YourHandler --policy your.toml", markup=False)
 
 
 def command_line() -> str:
