@@ -13,7 +13,8 @@ import typer
 
 from docs import tables
 from framewarden.apps.cli import app
-from framewarden.policy import Access, Deflate, Limits, Policy, Schema, parse_policy
+from framewarden.policy import Access, Deflate, Limits, Policy, Schema
+from framewarden.policy_file import parse_policy
 from framewarden.rules import RULES
 from framewarden.session import Handler
 from tests.meta.imports import PACKAGE, ROOMS, ROOT
