@@ -16,10 +16,10 @@ SOURCES := setup.py $(shell find src ext -name '*.pyx' -o -name '*.pxd' -o -name
 PIP := $(PY) -m pip --disable-pip-version-check -qq install
 SAY := @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help demo test build lint format layers docs bench instructions sanitize coverage strict kernels-test dist clean
+.PHONY: help demo test build lint format layers docs conformance bench bench-echo bench-connections instructions sanitize coverage strict kernels-test dist clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 demo: build ## set everything up, then show the guarded server refusing one hostile input for every rule
 	@$(PY) -m framewarden.apps.demo $(ARGS)
@@ -52,8 +52,17 @@ layers: build ## the directions of imports
 docs: build ## write docs/rules.md and docs/policy.md again, from the code
 	@$(PY) docs/tables.py
 
+conformance: build ## the Autobahn|Testsuite, as a server and as a client: 517 cases each, 45 minutes
+	@$(PY) -m tests.conformance.run $(ARGS)
+
 bench: build $(VENV)/.group-bench ## benchmarks against the peers, in one run
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-echo: build $(VENV)/.group-bench ## echo over loopback, in server CPU a message, beside the peers (node for ws)
+	@$(PY) -m benchmarks.end_to_end $(ARGS)
+
+bench-connections: build $(VENV)/.group-bench ## memory of an idle connection beside the peers
+	@$(PY) -m benchmarks.connections $(ARGS)
 
 instructions: build $(VENV)/.group-bench ## callgrind instructions a frame (needs valgrind)
 	@command -v valgrind >/dev/null || { echo 'valgrind is missing: apt-get install valgrind' >&2; exit 1; }
@@ -63,7 +72,8 @@ instructions: build $(VENV)/.group-bench ## callgrind instructions a frame (need
 
 # $(call copy,name): the sources as they are now, in build/name.
 copy = mkdir -p build/$(1) && rm -rf build/$(1)/tests build/$(1)/fuzz && \
-	tar -c --exclude='*.so' --exclude='__pycache__' --exclude='src/framewarden/*/*.c' --exclude='*.egg-info' \
+	tar -c --exclude='*.so' --exclude='__pycache__' --exclude='src/framewarden/*/*.c' \
+		--exclude='src/framewarden/*/*/*.c' --exclude='*.egg-info' \
 		setup.py pyproject.toml README.md LICENSE src ext tests docs fuzz | tar -x -C build/$(1)
 
 # What a Python with a sanitized extension needs: the runtime first, a malloc that it can see, and no search for leaks,
@@ -79,7 +89,7 @@ sanitize: build ## the extensions under ASan and UBSan, with the tests that reac
 	@$(call copy,sanitize)
 	@cd build/sanitize && FRAMEWARDEN_BUILD_SANITIZE=1 ../../$(PY) setup.py -q build_ext --inplace
 	@cd build/sanitize && PYTHONPATH=$$PWD/src $(SANITIZED) ../../$(PY) -m pytest -q --timeout=300 $(PADDED) \
-		$(wildcard tests/unit tests/vectors tests/properties) $(ARGS)
+		$(wildcard tests/unit tests/vectors tests/properties tests/e2e/test_load_generator.py) $(ARGS)
 
 coverage: build ## lines of Python and Cython that the tests reach
 	$(SAY) 'building with line tracing in build/coverage'

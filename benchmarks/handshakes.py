@@ -5,8 +5,8 @@ client talks to them in turns of a few hundred handshakes, the order changes eve
 over the rounds of the ratio within a round. A connection is closed by the client once it has the answer.
 
 The request is what Chromium sends (HEAD; picows refuses Firefox's ``Connection: keep-alive, Upgrade``). "refused" is a
-401 that a synchronous authenticator decides, "accepted" a 101 with everything that comes with it: the making of the
-connection, and its end.
+401 that a synchronous authenticator decides, "foreign" a 403 for the Origin, "keyless" a 400 for a request without a
+key, "accepted" a 101 with everything that comes with it: the making of the connection, and its end.
 """
 
 import argparse
@@ -50,7 +50,7 @@ HEAD = (
 )
 FRAMEWARDEN = "framewarden"
 PICOWS = "picows"
-SCENES = {"refused": 401, "accepted": 101}
+SCENES = {"refused": 401, "foreign": 403, "keyless": 400, "accepted": 101}
 
 
 # The contenders: each starts to listen and returns its port
@@ -79,16 +79,22 @@ async def start_picows(scene: str) -> int:
     """Picows' own server; its factory answers with an error, or with a listener."""
     from picows import WSListener, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
 
+    origins: list[str] = []
+
     def door(request: Any) -> Any:
-        if scene == "accepted" and request.headers.get("cookie"):
+        if scene in ("accepted", "keyless") and request.headers.get("cookie"):
             return WSListener()
         headers = {"WWW-Authenticate": "Bearer", "Connection": "close"}
+        if request.headers.get("origin") not in origins:
+            response = WSUpgradeResponse.create_error_response(403, b"403 Forbidden\n", {"Connection": "close"})
+            return WSUpgradeResponseWithListener(response, None)
         response = WSUpgradeResponse.create_error_response(401, b"401 Unauthorized\n", headers)
         return WSUpgradeResponseWithListener(response, None)
 
     server = await ws_create_server(door, "127.0.0.1", 0)
     keep.append(server)
     port: int = server.sockets[0].getsockname()[1]
+    origins.append(f"http://127.0.0.1:{port}")
     return port
 
 
@@ -123,7 +129,12 @@ class Contender:
         command = [sys.executable, "-m", "benchmarks.handshakes", "--serve", name, "--scene", scene]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.port = self._read()
-        self.head = HEAD.format(port=self.port).encode()
+        head = HEAD.format(port=self.port)
+        if scene == "foreign":
+            head = head.replace("Origin: http://127.0.0.1", "Origin: http://evil.example")
+        elif scene == "keyless":
+            head = head.replace("Sec-WebSocket-Key", "Sec-WebSocket-Quay")
+        self.head = head.encode()
         self.begins = b"HTTP/1.1 %d " % SCENES[scene]
 
     def _read(self) -> int:
@@ -195,7 +206,7 @@ def parse_us() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.handshakes", description=__doc__)
-    parser.add_argument("--scene", choices=SCENES, help="one of the scenes; both if it is not given")
+    parser.add_argument("--scene", choices=SCENES, help="one of the scenes; all if it is not given")
     parser.add_argument("--at-once", type=int, default=None, help="connections at a time; 1 and 32 if it is not given")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds of {TURN} handshakes")
     parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)

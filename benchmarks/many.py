@@ -1,8 +1,8 @@
 """``python -m benchmarks.many``: as many connections as this machine allows one process, and a plan for more.
 
-All of them are opened, held until the server has sent each a Ping and had its Pong, echo one message each, and are closed
-with 1000, without one error. Run by hand: it takes a minute and much memory. The number is the hard limit of open files
-less a reserve; the clients, in a process of their own, have the same limit, and several loopback source addresses.
+All of them are opened, held until the server has sent each a Ping and had its Pong, echo one message each, and are
+closed with 1000, without one error. Run by hand: it takes a minute and much memory. The number is the hard limit of
+open files less a reserve; the clients, in a process of their own, have the same limit, and several loopback addresses.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def run(name: str, connections: int) -> Figures:
     ):
         server.tidy()
         before, kernel_before = server.memory(), kernel_bytes()
-        opened = load.open().faultless()
+        opened = load.open(at_once=512).faultless()
         print(f"opened {opened.connections:,} in {opened.seconds:.1f} s", flush=True)
         kernel = (kernel_bytes() - kernel_before) / 2
         server.tidy()
@@ -85,18 +85,19 @@ def plan(found: Figures, wanted: int) -> list[str]:
     # tcp_mem counts the pages of all queues; idle connections have none, but a few at once may have 16 KiB.
     pages = max(400_000, wanted * 16 * KIB // 10 // resource.getpagesize())
     workers = max(1, math.ceil(wanted / 100_000))
+    each = math.ceil(wanted / workers)
+    pings = wanted / 20 * found.ping_cpu / workers
     return [
         f"{wanted:,} connections:",
-        f"  memory: {process:.1f} GiB in the server's processes, {kernel:.1f} GiB in the kernel, both while idle",
-        f"  processes: {workers} (--workers {workers}: 100,000 each; one Ping in 20 s a connection is"
-        f" {wanted / 20 * found.ping_cpu / workers * 100:.0f} % of a core each)",
-        f"  open files: ulimit -n {math.ceil(wanted / workers) + RESERVE} for each process (LimitNOFILE= of systemd);"
-        f" sysctl fs.nr_open above that, fs.file-max above {files:,}",
-        "  accepting: sysctl net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=8192; with a firewall that tracks"
-        f" connections, net.netfilter.nf_conntrack_max above {wanted:,}",
+        f"  memory: {process:.1f} GiB in the server's processes, {kernel:.1f} GiB in the kernel, while they are idle",
+        f"  processes: {workers} (--workers {workers}); a Ping to each connection in 20 s takes {pings:.0%} of a core",
+        f"  open files: ulimit -n {each + each // 10 + RESERVE} for each process (the kernel deals connections out",
+        f"    unevenly: 10 % more than its share); sysctl fs.nr_open above that, fs.file-max above {files:,}",
+        "  accepting: sysctl net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=8192; where a firewall tracks",
+        f"    connections, net.netfilter.nf_conntrack_max above {wanted:,}",
         f"  queues: sysctl net.ipv4.tcp_mem, the third number at least {pages:,} pages",
-        "  ports: none on the server's side (each client has its own address and port); clients on one machine, like a"
-        f" load test or a proxy, need {math.ceil(wanted / PORTS)} addresses, or net.ipv4.ip_local_port_range wider",
+        "  ports: the server needs one; clients on one machine, like a load test or a proxy, need",
+        f"    {math.ceil(wanted / PORTS)} source addresses, or a wider net.ipv4.ip_local_port_range",
     ]
 
 

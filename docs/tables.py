@@ -44,8 +44,8 @@ In TOML numbers of bytes and seconds may be strings with a unit:
 * bytes: SIZES. There is no `KB`: it means 1,000 to some and 1,024 to others.
 * seconds: DURATIONS.
 
-Types and callables are named `"package.module:Name"` and imported: a policy is code that you trust. An error is one line
-with the file, the line and the key:
+Types and callables are named `"package.module:Name"` and imported: a policy is code that you trust. An error is one
+line with the file, the line and the key:
 
 ```text
 policy.toml:3: limits.max_mesage_bytes is unknown here; did you mean max_message_bytes?

@@ -11,6 +11,8 @@ import pytest
 
 from framewarden import kernels
 
+ROOT = Path(__file__).parents[1]
+
 
 @dataclass(frozen=True)
 class Component:
@@ -31,6 +33,11 @@ COMPONENTS = {
     "clang": Component(("clang", "--version"), "apt-get install clang"),
     "gcc": Component(("gcc", "--version"), "apt-get install gcc libc6-dev"),
     "node": Component(("node", "--version"), "apt-get install nodejs"),
+    "open-files": Component(
+        ("sh", "-c", 'files=$(ulimit -Hn); [ "$files" = unlimited ] || [ "$files" -ge 8512 ]'),
+        "ulimit -Hn 8512 (limits.conf, LimitNOFILE=)",
+    ),
+    "npm": Component(("npm", "--version"), "apt-get install npm"),
     "openssl": Component(("openssl", "version"), "apt-get install openssl"),
     "python2.7": Component(("python2.7", "--version"), "apt-get install python2.7 (Debian 11 and older)"),
     "redis": Component(("redis-server", "--version"), "apt-get install redis-server"),
@@ -53,18 +60,43 @@ def present(name: str) -> bool:
 
 def require(name: str) -> None:
     """Skip the test by the component's name where it is missing; fail it under FRAMEWARDEN_REQUIRE_ALL=1."""
-    if present(name):
-        return
-    reason = f"{name} is missing: {COMPONENTS[name].install}"
+    if not present(name):
+        missing(f"{name} is missing: {COMPONENTS[name].install}")
+
+
+def missing(reason: str) -> None:
+    """Skip the test; fail it under FRAMEWARDEN_REQUIRE_ALL=1."""
     if os.environ.get("FRAMEWARDEN_REQUIRE_ALL", "0") not in ("", "0"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def requires():
     """Give a test the function that skips it by the name of a missing component."""
     return require
+
+
+@pytest.fixture(scope="session")
+def node_modules():
+    """Give a test the function that installs a package of npm, once, and returns the folder that it is in."""
+
+    def install(package: str) -> Path:
+        require("node")
+        require("npm")
+        place = ROOT / "build" / "node" / package.replace("/", "-")
+        done = place / "installed"
+        if not done.exists():
+            place.mkdir(parents=True, exist_ok=True)
+            command = ("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", place, package)
+            try:
+                subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+            except subprocess.SubprocessError as error:
+                missing(f"{package} is missing: npm cannot install it: {getattr(error, 'stderr', None) or error}")
+            done.touch()
+        return place / "node_modules"
+
+    return install
 
 
 def pytest_runtest_setup(item):

@@ -61,7 +61,7 @@ typedef struct {
     uint64_t errors[LOAD_ERRORS];
     int64_t details[LOAD_ERRORS];
     uint64_t wall, cpu; /* ns; cpu is that of this thread */
-    uint64_t longest;   /* ns */
+    uint64_t longest;   /* ns, of all latencies: of answers, or of whole handshakes, refusals and closings */
     uint64_t buckets[LOAD_BUCKETS];
 } load_report;
 

@@ -69,6 +69,11 @@ static int has_value(const uint8_t *head, size_t head_size, const char *name, co
     return any_case ? strncasecmp(value, wanted, size) == 0 : memcmp(value, wanted, size) == 0;
 }
 
+/* A handshake, a refusal or a closing handshake has gone well: how long it took since its deadline was set. */
+static void record_handshake(load_generator *it, const load_connection *one) {
+    record_latency(&it->report, it->now - (one->deadline - it->options.timeout));
+}
+
 /* Judge the response to the upgrade. Returns 1 if the connection is open. */
 static int judge_upgrade(load_generator *it, load_connection *one, size_t head_size) {
     const int status = status_of(one->head, head_size);
@@ -85,6 +90,7 @@ static int judge_upgrade(load_generator *it, load_connection *one, size_t head_s
         fail(it, one, LOAD_HANDSHAKE, (int64_t)head_size);
         return 0;
     }
+    record_handshake(it, one);
     it->report.extensions += (uint64_t)extended;
     it->report.connections++;
     one->state = OPEN;
@@ -101,6 +107,7 @@ static void judge_refusal(load_generator *it, load_connection *one) {
     } else if (status != it->status) {
         fail(it, one, LOAD_STATUS, status);
     } else {
+        record_handshake(it, one);
         it->report.messages++;
         drop(it, one);
     }
@@ -298,10 +305,13 @@ static void take_head(load_generator *it, load_connection *one, const uint8_t *d
     const size_t part = size < room ? size : room;
     memcpy(one->head + before, data, part);
     one->head_size += part;
-    if (it->phase == REFUSED) {
-        return; /* the end of a long body is not kept */
-    }
     const size_t head_size = head_end(one->head, one->head_size);
+    if (it->phase == REFUSED) { /* the end of a long body is not kept */
+        if (head_size != 0 && status_of(one->head, head_size) == 101) {
+            fail(it, one, LOAD_STATUS, 101);
+        }
+        return;
+    }
     if (head_size == 0) {
         if (one->head_size == LARGEST_HEAD) {
             fail(it, one, LOAD_HANDSHAKE, (int64_t)one->head_size);
@@ -320,6 +330,7 @@ static void end_of_stream(load_generator *it, load_connection *one, int error) {
     if (one->state == HANDSHAKE && it->phase == REFUSED && error == 0) {
         judge_refusal(it, one);
     } else if (one->state == CLOSED && error == 0) {
+        record_handshake(it, one);
         it->report.messages++;
         drop(it, one);
     } else {

@@ -11,7 +11,18 @@ from typing import Protocol, cast
 
 __all__ = ["NAMES", "Target", "load"]
 
-NAMES = ("stream", "schema", "handshake", "extensions", "policy", "kernels", "roundtrip")
+NAMES = (
+    "stream",
+    "schema",
+    "handshake",
+    "client_handshake",
+    "uri",
+    "extensions",
+    "policy",
+    "kernels",
+    "roundtrip",
+    "loadgen",
+)
 
 
 class Target(Protocol):

@@ -1,7 +1,8 @@
 """Invariant: the parser of request heads never raises, and its verdict does not depend on how the head is cut.
 
-A Refusal is final; past ``max_head_bytes`` there is always a verdict, so that no more than those are kept; what a
-Request says has no line end in it, and every answer to it can be written.
+A head that is there in one piece is read by compiled code, one that comes in pieces by expressions: each is the other's
+oracle. A Refusal is final; past ``max_head_bytes`` there is always a verdict, so that no more than those are kept; what
+a Request says has no line end in it, and every answer to it can be written.
 """
 
 from collections.abc import Iterable

@@ -14,6 +14,7 @@ import typer
 from docs import tables
 from framewarden.apps.cli import app
 from framewarden.policy import Access, Deflate, Limits, Policy, Schema
+from framewarden.policy_file import parse_policy
 from framewarden.rules import RULES
 from framewarden.session import Handler
 from tests.meta.imports import PACKAGE, ROOMS, ROOT
@@ -159,6 +160,18 @@ def test_the_server_of_the_readme_is_one(monkeypatch: pytest.MonkeyPatch):
     assert issubclass(handler, Handler)
     assert policy == Policy()
     assert served["host"] == "127.0.0.1"
+
+
+POLICIES = [
+    (path.name, block)
+    for path in DOCUMENTS
+    for block in re.findall(r"^```toml\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize(("document", "block"), POLICIES)
+def test_policies_in_documents_can_be_loaded(document: str, block: str):
+    assert parse_policy(block.encode(), document) != Policy()
 
 
 def test_the_readme_counts_the_rules():

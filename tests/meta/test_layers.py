@@ -120,6 +120,13 @@ def test_c_includes(path: Path):
         assert header in C_HEADERS or (header[0] == '"' and (KERNELS / header.strip('"')).exists()), header
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "ext" / "loadgen").glob("*.[ch]")), ids=lambda path: path.name)
+def test_the_load_generator_knows_neither_python_nor_the_kernels(path: Path):
+    for header in includes(path.read_text()):
+        assert header != "<Python.h>"
+        assert header[0] != '"' or (path.parent / header.strip('"')).exists(), header
+
+
 def test_every_room_is_known():
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py*"))} - {"__pycache__"}
     assert rooms <= set(ROOMS)

@@ -180,6 +180,13 @@ cdef class Connection(Link):
         if not self.gone:
             self.transport.abort()
 
+    def end(self):
+        """Close without a closing handshake, or without waiting for its end: what was sent leaves first."""
+        if not self.finished:
+            self.flush()
+        if not self.finished:
+            self.closing(None)
+
     def shed(self):
         """Too much memory is held, and this connection holds more than others."""
         if self.inspector.violation is None:
@@ -234,6 +241,8 @@ cdef class Connection(Link):
             elif type(event) is Pong and self.ping_sent >= 0 and (<Pong>event).data == PING_PAYLOAD:
                 session.trip = max(0.0, self.last_received - self.ping_sent)
                 self.ping_sent = NEVER
+            elif self.context.on_control is not None:
+                self.context.on_control(session, event)
             # The Inspector has queued the answers to Ping and Close; on_close is called when the connection has ended.
         return 0
 

@@ -63,7 +63,7 @@ def connection_limit(configured: int | None) -> int:
 
 
 def listen(host: str, port: int, backlog: int | None, *, shared: bool = False) -> list[socket.socket]:
-    """Open a listening socket on every address that ``host`` stands for, all on the same port.
+    """Open a listening socket on every address that ``host`` stands for ("": every one), all on the same port.
 
     Args:
         host: name or IP address.
@@ -85,7 +85,7 @@ def listen(host: str, port: int, backlog: int | None, *, shared: bool = False) -
 
 
 def _listen(host: str, port: int, backlog: int | None, shared: bool) -> list[socket.socket]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):
@@ -145,6 +145,11 @@ class Acceptor:
         self._turned_away = 0  # they are members too until they are gone
         self._paused: asyncio.TimerHandle | None = None
         self._logged = float("-inf")
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Those that connections are taken from; none after ``close``."""
+        return tuple(self._sockets)
 
     @property
     def tls(self) -> ssl.SSLContext | None:

@@ -20,7 +20,7 @@ class Holder(Protocol):
 
 
 def memory_limit(configured: int | None, workers: int = 1) -> int:
-    """``limits.max_memory_bytes``; by default a quarter of what the machine, or the cgroup, has, shared by ``workers``."""
+    """``limits.max_memory_bytes``; by default a quarter of the machine's or the cgroup's, shared by ``workers``."""
     if configured is not None:
         return configured
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,11 +1,13 @@
 """What all connections of one server share."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from framewarden.admission import Admission, report_refusal
+from framewarden.engine import Event
 from framewarden.policy import Policy
-from framewarden.session import Handler
+from framewarden.session import Handler, Session
 from framewarden.transports.budget import MemoryBudget, memory_limit
 from framewarden.transports.wheel import TimerWheel
 
@@ -57,12 +59,17 @@ class Context:
         self.admission = admission
         self.secure = secure
         shortest = min(
-            value for name in limits.__struct_fields__ if name.endswith("_seconds") for value in (getattr(limits, name),)
+            value
+            for name in limits.__struct_fields__
+            if name.endswith("_seconds")
+            for value in (getattr(limits, name),)
         )
         tick = min(LARGEST_TICK, max(SMALLEST_TICK, shortest / 8))
         self.wheel = TimerWheel(loop, tick)
         self.now = loop.time
         self.on_message = handler.on_message
+        self.on_control: Callable[[Session, Event], None] | None = None
+        """Called with the session and a Ping, Pong or Close of its peer, for who wants to know of them."""
         self.budget = MemoryBudget(memory_limit(limits.max_memory_bytes, workers))
         self.buffer = bytearray(RECEIVE_BUFFER_BYTES)
         self.members: set[Member] = set()

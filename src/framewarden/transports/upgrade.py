@@ -162,9 +162,13 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with HTTP and close. RFC 6455 4.2.2: "abort ... and return an appropriate HTTP error code"."""
-        response = refusal_response(refusal)  # before the deadline is given up: this may raise
+        self.answer(refusal_response(refusal), refusal.rule)
+
+    def answer(self, response: bytes, rule: str | None) -> None:
+        """Write ``response``, which is not a 101, and close so that it arrives; ``rule``: why, None: no refusal."""
         self._release()
-        self._context.refused(refusal.rule, self.address)
+        if rule is not None:
+            self._context.refused(rule, self.address)
         self._respond(response)
 
     # The way through

@@ -109,5 +109,3 @@ class Work:
             self._task = None
             if not self._context.loop.is_closed():
                 self._worker.worked()
-
-

@@ -3,6 +3,7 @@
 import pytest
 
 from framewarden.admission import format_host, parse_host, parse_origin
+from framewarden.admission.names import usual_text
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,18 @@ def test_parse_origin(value, expected):
 def test_format_host():
     assert format_host("::1", 80) == "[::1]:80"
     assert format_host("a", 80) == "a:80"
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "text"),
+    [
+        ("example.org", 80, "example.org"),
+        ("example.org", 8080, "example.org:8080"),
+        ("::1", 80, "[::1]"),
+        ("::1", 1, "[::1]:1"),
+        ("127.0.0.1", 443, "127.0.0.1:443"),
+    ],
+)
+def test_the_usual_text_is_parsed_to_the_same(name, port, text):
+    assert usual_text(name, port, 80) == text
+    assert parse_host(text, 80) == (name, port)

@@ -96,6 +96,8 @@ ACCEPTED = {
     "empty port": head(Host="example.org:"),
     "IPv4": head(Host="127.0.0.1:1"),
     "IPv6": head(Host="[::1]:1"),
+    "a long name": head(Host="a" * 300 + ".example"),
+    "a long offer": head(f"Sec-WebSocket-Extensions: {'a' * 300}"),
     "underscore": head(Host="a_b.example"),
     "root": head(line="GET / HTTP/1.1"),
     "two slashes": head(line="GET //a HTTP/1.1"),
@@ -182,6 +184,7 @@ REFUSED = [
     ("host", head(Host="[::1::]")),
     ("host", head(Host="[1.2.3.4]")),
     ("host", head(Host="a%zz")),
+    ("host", head(Host="a" * 300 + "/")),
     # request-body
     ("request-body", head("Content-Length: 5")),
     ("request-body", head("Content-Length: 0")),
@@ -226,6 +229,7 @@ REFUSED = [
     # extension-syntax
     ("extension-syntax", head("Sec-WebSocket-Extensions:")),
     ("extension-syntax", head("Sec-WebSocket-Extensions: a;")),
+    ("extension-syntax", head(f"Sec-WebSocket-Extensions: {'a' * 300};")),
     ("extension-syntax", head('Sec-WebSocket-Extensions: a; b="c d"')),
     # origin: which of two would be the one?
     ("origin", head("Origin: http://a", "Origin: http://a")),

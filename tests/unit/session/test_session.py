@@ -31,9 +31,7 @@ class Wire(Link):
 def make(policy=Policy(), path="/", subprotocol=None):
     inspector = Inspector(policy, route=path, subprotocol=subprotocol)
     link = Wire()
-    session = Session(
-        link, inspector, id=new_session_id(), identity=None, subprotocol=subprotocol, path=path, query=""
-    )
+    session = Session(link, inspector, id=new_session_id(), identity=None, subprotocol=subprotocol, path=path, query="")
     flushes = link.flushes
     return session, inspector, flushes
 

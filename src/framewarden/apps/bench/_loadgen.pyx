@@ -94,7 +94,8 @@ cdef class Load:
     expected status; close: connections closed in order); ``bytes_sent``, ``bytes_received``; ``pings`` of the server
     that were answered; ``extensions``: handshakes with an extension agreed on; ``seconds`` and ``cpu_seconds`` (of this
     thread); ``errors``: how many by kind, and ``details``: of the first of each kind, what ``loadgen.h`` says;
-    ``latency``: p50, p90, p99 and max in seconds, at most 1/32 too high.
+    ``latency``: p50, p90, p99 and max in seconds, at most 1/32 too high, of what the phase is about: answers, whole
+    opening handshakes, refusals, closing handshakes.
 
     Args:
         host: IPv4 address of the server.

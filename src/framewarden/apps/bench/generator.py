@@ -20,7 +20,7 @@ class LoadError(Exception):
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """From the sending of a message to its answer, in seconds; at most 1/32 too high.
+    """From the sending of a message to its answer, or of a whole handshake, in seconds; at most 1/32 too high.
 
     The next message waits for an answer, so this is the latency of a peer that is patient: not that of an open load.
     """
@@ -46,7 +46,7 @@ class Report(msgspec.Struct, frozen=True):
         cpu_seconds: of the generator's thread.
         errors: connections that went wrong, by kind ("answer-timeout", "payload", ...); all kinds: ``loadgen.h``.
         details: of the first error of each kind, a number: errno, status, close code, length or position.
-        latency: of the answers.
+        latency: of the answers; of whole opening handshakes, refusals, closing handshakes.
     """
 
     connections: int

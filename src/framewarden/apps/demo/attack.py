@@ -30,7 +30,7 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     sent: str
     data: bytes | Callable[[Wire], None]
-    against: Literal["chat", "impatient", "members", "narrow", "small", "client"] = "chat"
+    against: Literal["chat", "impatient", "members", "narrow", "small", "brief", "patient", "poor", "client"] = "chat"
     path: str = "/chat"
     deflate: bool = False
     crowd: int = 0

@@ -4,12 +4,13 @@ from framewarden.apps.demo.frames import FRAMES
 from framewarden.apps.demo.handshakes import HANDSHAKES
 from framewarden.apps.demo.messages import MESSAGES
 from framewarden.apps.demo.payloads import PAYLOADS
+from framewarden.apps.demo.resources import RESOURCES
 from framewarden.apps.demo.timeouts import TIMEOUTS
 from framewarden.rules import RULES
 
 __all__ = ["ATTACKS", "EXEMPT", "not_shown"]
 
-ATTACKS = FRAMES + PAYLOADS + MESSAGES + TIMEOUTS + HANDSHAKES
+ATTACKS = FRAMES + PAYLOADS + MESSAGES + TIMEOUTS + RESOURCES + HANDSHAKES
 
 EXEMPT = {
     "out-of-memory": "an allocation must fail for it, and no input of bounded size makes one fail",

@@ -29,6 +29,8 @@ SERVERS: dict[str, tuple[type[Handler], Policy]] = {
             schema=SCHEMA,
             limits=Limits(
                 handshake_seconds=0.8,
+                frame_seconds=0.5,
+                message_seconds=0.6,
                 idle_seconds=0.8,
                 ping_seconds=0.4,
                 pong_seconds=0.6,
@@ -42,6 +44,15 @@ SERVERS: dict[str, tuple[type[Handler], Policy]] = {
     "members": (Members, Policy(schema=SCHEMA, access=Access(paths=("/chat",)))),
     # Two from one address may knock at a time.
     "narrow": (Chat, Policy(schema=SCHEMA, limits=Limits(max_pending_per_address=2))),
+    # Ends every connection soon.
+    "brief": (Chat, Policy(schema=SCHEMA, limits=Limits(lifetime_seconds=0.5))),
+    # Does not mind silence, but a peer that does not read.
+    "patient": (
+        Chat,
+        Policy(schema=SCHEMA, limits=Limits(max_backpressure_bytes=512 * 1024, max_write_stall_seconds=0.6)),
+    ),
+    # Has little memory for all of them together.
+    "poor": (Chat, Policy(schema=SCHEMA, limits=Limits(max_memory_bytes=256 * 1024))),
     # Has room for one.
     "small": (Chat, Policy(schema=SCHEMA, limits=Limits(max_connections=1))),
 }

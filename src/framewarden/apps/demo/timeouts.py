@@ -19,7 +19,29 @@ def ignore_the_ping(wire: Wire) -> None:
         time.sleep(0.08)
 
 
+def drip_a_frame(wire: Wire) -> None:
+    """A frame of 100 bytes that comes byte by byte, each one in time."""
+    for byte in text("x" * 100)[:30]:
+        wire.send(bytes([byte]))
+        time.sleep(0.03)
+
+
+def never_finish(wire: Wire) -> None:
+    """A message whose fragments are whole and small, and that never ends."""
+    for number in range(12):
+        wire.send(masked(0 if number else 1, b"x", fin=False))
+        time.sleep(0.08)
+
+
 TIMEOUTS = (
+    Attack(rule="frame-timeout", sent="a frame, a byte every 30 ms", data=drip_a_frame, against="impatient", slow=True),
+    Attack(
+        rule="message-timeout",
+        sent="fragments without end, one every 80 ms",
+        data=never_finish,
+        against="impatient",
+        slow=True,
+    ),
     Attack(rule="idle-timeout", sent="nothing", data=b"", against="impatient", slow=True),
     Attack(
         rule="pong-timeout",

@@ -110,6 +110,8 @@ class Wire:
             size = int.from_bytes(self._take(2 if size == 126 else 8), "big")
         key = self._take(4) if second & 0x80 else bytes(4)
         payload = self._take(size)
+        if not second & 0x80:
+            return first & 0x0F, payload
         return first & 0x0F, bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
 
     def read_close(self) -> tuple[int, str]:
