@@ -50,9 +50,14 @@ class Guarded(Handler):
 # Reloading
 
 
+both = pytest.mark.parametrize("carrier", ["picows", "lean"])
+
+
+@both
 @run
-async def test_a_new_policy_is_for_new_connections():
-    async with serving(limits=Limits(max_message_bytes=100)) as server, upgraded(server) as old:
+async def test_a_new_policy_is_for_new_connections(carrier):
+    limits = Limits(max_message_bytes=100)
+    async with serving(limits=limits, carrier=carrier) as server, upgraded(server) as old:
         server.reload(Policy(limits=Limits(max_message_bytes=10)))
         async with upgraded(server) as new:
             new.send(text("x" * 11))
@@ -67,6 +72,21 @@ async def test_a_new_policy_is_for_new_connections():
             assert "permessage-deflate" in new.headers["sec-websocket-extensions"]
         old.send(text("still"))
         assert await old.read_text() == "still"
+
+
+@both
+@run
+async def test_deadlines_are_those_of_the_policy_a_connection_was_admitted_with(carrier):
+    async with serving(carrier=carrier) as server, upgraded(server) as old:
+        server.reload(Policy(limits=Limits(idle_seconds=0.3)))
+        async with upgraded(server) as new:
+            assert await new.read_close() == (4408, "idle-timeout")
+        server.reload(Policy(limits=Limits(max_pending_per_address=1)))
+        old.send(text("still"))
+        assert await old.read_text() == "still"
+        async with connected(server) as waiting, connected(server) as second:
+            waiting.send(b"GET / HTTP/1.1\r\n")
+            assert await second.read_head() == 503
 
 
 @run
@@ -123,9 +143,11 @@ async def test_a_server_that_has_not_started_starts_with_the_new_policy():
 # Draining
 
 
+@both
 @run
-async def test_drain_waits_for_sessions_and_says_1001():
-    async with serving(limits=Limits(drain_seconds=0.4)) as server, upgraded(server) as client:
+async def test_drain_waits_for_sessions_and_says_1001(carrier):
+    limits = Limits(drain_seconds=0.4)
+    async with serving(limits=limits, carrier=carrier) as server, upgraded(server) as client:
         draining = asyncio.ensure_future(server.drain())
         assert (await client.read_close())[0] == 1001
         assert not draining.done()
@@ -165,11 +187,12 @@ async def test_a_handshake_is_cut_off_by_a_drain():
                 assert await each.read_eof() == b""
 
 
+@both
 @run
-async def test_a_handler_is_cut_off_at_the_deadline():
+async def test_a_handler_is_cut_off_at_the_deadline(carrier):
     handler = Slow()
     limits = Limits(drain_seconds=0.3, close_seconds=60)
-    async with serving(handler, limits=limits) as server, upgraded(server) as client:
+    async with serving(handler, limits=limits, carrier=carrier) as server, upgraded(server) as client:
         client.send(text("work"))
         await handler.working.wait()
         begun = time.monotonic()

@@ -115,10 +115,11 @@ def closing_code(client):
     return closed.value.rcvd.code if closed.value.rcvd else None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_a_signal_and_says_going_away(tmp_path, number):
+@pytest.mark.parametrize(("number", "carrier"), [(signal.SIGINT, "picows"), (signal.SIGTERM, "lean")])
+def test_it_serves_until_a_signal_and_says_going_away(tmp_path, number, carrier):
     policy = "[limits]\nmax_message_bytes = '100B'\ndrain_seconds = '200ms'\n"
-    with ready(tmp_path, "handlers:Shout", policy=policy) as server, connect(server.url) as client:
+    options = ("handlers:Shout", "--carrier", carrier)
+    with ready(tmp_path, *options, policy=policy) as server, connect(server.url) as client:
         client.send("hello")
         assert client.recv(timeout=5) == "HELLO"
         server.process.send_signal(number)
