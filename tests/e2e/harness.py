@@ -6,6 +6,7 @@ import inspect
 import logging
 import struct
 
+import pytest
 import uvloop
 
 from framewarden.policy import Limits, Policy
@@ -15,6 +16,18 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 MASK = b"\x11\x22\x33\x44"
 PATIENCE = 8.0
 """Seconds that a test waits for something that should be there."""
+
+
+carried_by = {"carrier": "picows"}
+"""Options of every server of ``serving`` that does not say otherwise."""
+
+
+@pytest.fixture(params=["picows", "lean"], autouse=True)
+def both_carriers(request):
+    """A module that imports this fixture has its tests run on both carriers."""
+    carried_by["carrier"] = request.param
+    yield
+    carried_by["carrier"] = "picows"
 
 
 def run(test):
@@ -39,7 +52,7 @@ async def serving(handler=None, policy=None, *, limits=None, **options):
     events = []
     policy = policy or Policy(limits=limits or Limits())
     policy = Policy(**{name: getattr(policy, name) for name in policy.__struct_fields__} | {"on_event": events.append})
-    server = Server(handler, policy, options.pop("host", "127.0.0.1"), 0, **options)
+    server = Server(handler, policy, options.pop("host", "127.0.0.1"), 0, **carried_by | options)
     async with server:
         server.events = events
         yield server
