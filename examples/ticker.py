@@ -1,6 +1,6 @@
 """A ticker: the same prices to everybody, and to slow readers only the latest of each.
 
-    framewarden serve examples.ticker:Ticker --policy examples/ticker.toml
+framewarden serve examples.ticker:Ticker --policy examples/ticker.toml
 """
 
 import asyncio
@@ -63,7 +63,11 @@ class Ticker(framewarden.Handler):
         """New prices, to everybody. With ``slow_consumer = "latest"`` the key says which message replaces which."""
         while self.sessions:
             for symbol, prices in self.prices.items():
-                prices.append(round(prices[-1] * random.uniform(0.99, 1.01), 2))
+                prices.append(round(prices[-1] * random.uniform(0.99, 1.01), 2))  # noqa: S311 - prices, not secrets
                 framewarden.broadcast(self.sessions, Price(symbol, prices[-1]), key=symbol)
             await asyncio.sleep(SECONDS)
         self.task = None
+
+
+if __name__ == "__main__":
+    framewarden.serve(Ticker, framewarden.Policy(slow_consumer="latest", schema=framewarden.Schema(text=History)))

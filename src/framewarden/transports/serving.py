@@ -97,11 +97,12 @@ def serve(
 
 
 def _unmade(handler: Handler | type[Handler] | None) -> Handler | type[Handler] | None:
-    """An object of a class that was not initialised: to make one is the business of the workers.
-
-    What the class says of itself, as whether it authenticates, can be asked all the same.
-    """
-    return object.__new__(handler) if inspect.isclass(handler) and issubclass(handler, Handler) else handler
+    """What a class says of itself, as whether it authenticates, without an object of it: making one is the workers'."""
+    if not (inspect.isclass(handler) and issubclass(handler, Handler)):
+        return handler
+    said = {"authenticate": handler.authenticate, "challenge": handler.challenge}
+    unmade: Handler = type("Unmade", (Handler,), said)()
+    return unmade
 
 
 class _Settings:
