@@ -1,6 +1,8 @@
+#!/usr/bin/env python3
 """A ticker: the same prices to everybody, and to slow readers only the latest of each.
 
-framewarden serve examples.ticker:Ticker --policy examples/ticker.toml
+From the directory above this one: ``framewarden serve examples.ticker:Ticker --policy examples/ticker.toml``, or
+``python examples/ticker.py`` with less of a policy.
 """
 
 import asyncio
