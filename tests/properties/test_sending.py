@@ -1,6 +1,7 @@
 """What our writer sends: read back by an Inspector of the other role, by the oracle and by wsproto."""
 
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
+from framewarden.codec._writer import prepare
 from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine import Inspector
 from framewarden.errors import ClosedError
@@ -25,7 +27,9 @@ blobs = st.binary(max_size=30) | st.sampled_from([125, 126, 127, 65535, 65536]).
 sends = st.lists(
     st.tuples(st.just("text"), texts)
     | st.tuples(st.just("bytes"), blobs)
-    | st.tuples(st.just("ping"), st.binary(max_size=125)),
+    | st.tuples(st.just("ping"), st.binary(max_size=125))
+    | st.tuples(st.just("prepared"), texts | blobs)
+    | st.tuples(st.just("pieces"), st.lists(texts, min_size=1, max_size=4) | st.lists(blobs, min_size=1, max_size=4)),
     max_size=6,
 )
 parameters = st.builds(
@@ -48,13 +52,27 @@ class Keys:
         return self.given[-1]
 
 
-def say(inspector: Inspector, what: list[tuple[str, str | bytes]]) -> list[tuple]:
+def say(inspector: Inspector, what: list[tuple[str, Any]]) -> list[tuple]:
     """Send it all; returns the events that the peer should see, without sizes."""
     events = []
     for kind, data in what:
+        if kind == "pieces":
+            for piece in data[:-1]:
+                inspector.send_fragment(piece)
+            inspector.send_fragment(data[-1], final=True)
+            events.append(message(type(data[0])().join(data)))
+            continue
+        if kind == "prepared":
+            inspector.send_prepared(prepare(data))
+            events.append(message(data))
+            continue
         {"text": inspector.send_text, "bytes": inspector.send_bytes, "ping": inspector.send_ping}[kind](data)
         events.append(("ping", data) if kind == "ping" else ("message", 1 if kind == "text" else 2, data))
     return events
+
+
+def message(data: str | bytes) -> tuple:
+    return ("message", 1 if isinstance(data, str) else 2, data)
 
 
 def seen(events: list[tuple]) -> list[tuple]:

@@ -616,6 +616,8 @@ cdef class Inspector:
     cdef int close_handed_out(self) except -1:
         self.close_frame = None
         self.close_sent = True
+        if self.writer.deflater is not None:
+            self.writer.deflater.stream = None  # nothing more is sent
         if self.close_received and self.state is CLOSING:
             self.state = CLOSED
         return 0
