@@ -8,6 +8,7 @@ keeps for a socket is not in it. Exit code 1: a bound is not kept.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.conditions import conditions
@@ -87,11 +88,11 @@ def _settled(server: ServerProcess) -> int:
     return server.memory()
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.connections", description=__doc__)
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
     parser.add_argument("--only", default="", metavar="WORDS", help="rows whose name contains these words")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     names = available(sorted({row.server for row in ROWS if args.only in row.name}))
     print("\n".join(conditions()))
     print(f"\nKiB a connection, {args.connections:,} of them (kernel excluded)")

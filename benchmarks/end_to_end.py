@@ -16,7 +16,9 @@ from benchmarks.conditions import conditions
 from benchmarks.processes import ServerProcess, available
 from framewarden.apps.bench import Generator, Report
 
-ROUNDS = 11
+ROUNDS = 25
+SECONDS = 0.2
+"""Of one server in one round: short, so that what a ratio compares happened at nearly the same time."""
 BUSY = 0.9
 """Share of the time above which a process counts as the one that all others waited for."""
 
@@ -63,9 +65,10 @@ class Samples:
 
     @property
     def bottleneck(self) -> str:
-        if statistics.median(report.busy for report in self.reports) > BUSY:
-            return "GENERATOR"
-        return "server" if statistics.median(self.share) > BUSY else "neither"
+        """How busy both were, and for whom the others waited; nobody, where other programs took the processors."""
+        server, generator = statistics.median(self.share), statistics.median(report.busy for report in self.reports)
+        who = "GENERATOR" if generator > BUSY else "server" if server > BUSY else "neither"
+        return f"{server:6.0%} {generator:9.0%}  {who}"
 
 
 @dataclass(frozen=True)
@@ -135,12 +138,15 @@ def show(row: Row, samples: dict[str, Samples], args: argparse.Namespace) -> int
     """Print one row's tables. Returns how many bounds are not kept."""
     how = "" if not row.opens else f", {args.size} B, {args.connections} connections"
     print(f"\n{row.name}{how}")
-    print(f"  {'server':18} {'us/message':>10} {'messages/s':>11} {'p50 ms':>8} {'p99 ms':>8}  bottleneck")
+    print(
+        f"  {'server':18} {'us/message':>10} {'messages/s':>11} {'p50 ms':>8} {'p99 ms':>8} "
+        f"{'server':>6} {'generator':>9}  bottleneck"
+    )
     for name, one in samples.items():
         p50, p99 = (statistics.median(getattr(r.latency, q) for r in one.reports) * 1e3 for q in ("p50", "p99"))
         print(
             f"  {name:18} {statistics.median(one.cpu) * 1e6:10.2f} {statistics.median(one.rate):11,.0f} "
-            f"{p50:8.2f} {p99:8.2f}  {one.bottleneck}"
+            f"{p50:8.2f} {p99:8.2f} {one.bottleneck}"
         )
     short = 0
     for name in OURS:
@@ -160,18 +166,18 @@ def show(row: Row, samples: dict[str, Samples], args: argparse.Namespace) -> int
     return short
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.end_to_end", description=__doc__)
     parser.add_argument("rows", nargs="*", choices=[*ROWS, []], help="rows to measure; all of them if none is given")
     parser.add_argument("--connections", type=int, default=100)
     parser.add_argument("--in-flight", type=int, default=64, help="messages of a connection under way, where many are")
     parser.add_argument("--refill", type=int, default=0, help="send again once so many are free (default: all)")
     parser.add_argument("--size", type=int, default=32, help="octets of a message")
-    parser.add_argument("--seconds", type=float, default=0.5, help="of one server in one round")
-    parser.add_argument("--refusals", type=int, default=400, help="of one server in one round")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of one server in one round")
+    parser.add_argument("--refusals", type=int, default=200, help="of one server in one round")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--servers", default=",".join(EVERYBODY), help="names, separated by commas")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     names = available(args.servers.split(","))
     print("\n".join(conditions()))
     rows = [ROWS[name] for name in args.rows or ROWS]

@@ -9,6 +9,7 @@ import argparse
 import math
 import resource
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,8 @@ KIB, GIB = 1024, 1024**3
 class Figures:
     """What one connection costs on the server's side."""
 
-    connections: int
+    base_bytes: int
+    """Of a process that has no connection yet."""
     process_bytes: float
     kernel_bytes: float
     """Of one socket: slab and buffers, half of what two sockets a connection took on this machine."""
@@ -75,17 +77,18 @@ def run(name: str, connections: int) -> Figures:
         print(f"echoed {echoed.messages:,} in {echoed.seconds:.1f} s, p99 {echoed.latency.p99:.2f} s", flush=True)
         closed = load.close().faultless()
         print(f"closed {closed.messages:,} with 1000 in {closed.seconds:.1f} s, no error in all of it", flush=True)
-    return Figures(connections, process / connections, kernel / connections, cpu / pings)
+    return Figures(before, process / connections, kernel / connections, cpu / pings)
 
 
 def plan(found: Figures, wanted: int) -> list[str]:
     """What so many connections on one machine need; computed from what was measured, not tried."""
-    process, kernel = wanted * found.process_bytes / GIB, wanted * found.kernel_bytes / GIB
     files = wanted + RESERVE
     # tcp_mem counts the pages of all queues; idle connections have none, but a few at once may have 16 KiB.
     pages = max(400_000, wanted * 16 * KIB // 10 // resource.getpagesize())
     workers = max(1, math.ceil(wanted / 100_000))
     each = math.ceil(wanted / workers)
+    process = (wanted * found.process_bytes + workers * found.base_bytes) / GIB
+    kernel = wanted * found.kernel_bytes / GIB
     pings = wanted / 20 * found.ping_cpu / workers
     return [
         f"{wanted:,} connections:",
@@ -101,12 +104,12 @@ def plan(found: Figures, wanted: int) -> list[str]:
     ]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many", description=__doc__)
     parser.add_argument("--connections", type=int, default=hard - RESERVE, help=f"default {hard - RESERVE:,}")
     parser.add_argument("--carrier", choices=["lean", "picows"], default="lean" if has_carriers() else "picows")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     print("\n".join(conditions()))
     print(f"\ncarrier {args.carrier}, at most {hard:,} open files a process")
     try:

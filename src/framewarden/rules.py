@@ -106,9 +106,7 @@ _TABLE = (
     _frame("lifetime", "policy", 4408, "limit", "the connection has lasted for lifetime_seconds"),
     _frame("slow-consumer", "policy", 4413, "limit", "more than max_backpressure_bytes would wait for the peer"),
     _frame("write-stall", "policy", 4408, "attack", "the peer took nothing for max_write_stall_seconds"),
-    _frame(
-        "memory-budget", "RFC 6455 7.4.1", 1013, "limit", "all connections hold more than max_memory_bytes"
-    ),
+    _frame("memory-budget", "RFC 6455 7.4.1", 1013, "limit", "all connections hold more than max_memory_bytes"),
     _frame("overloaded", "RFC 6455 7.4.1", 1013, "limit", "too many messages wait for the handler"),
     # Before the opening handshake.
     _silent("tls-handshake", "RFC 8446 6.2", "error", "the TLS handshake failed"),

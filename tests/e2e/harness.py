@@ -6,7 +6,6 @@ import inspect
 import logging
 import struct
 
-import pytest
 import uvloop
 
 from framewarden.policy import Limits, Policy
@@ -20,14 +19,6 @@ PATIENCE = 8.0
 
 carried_by = {"carrier": "picows"}
 """Options of every server of ``serving`` that does not say otherwise."""
-
-
-@pytest.fixture(params=["picows", "lean"], autouse=True)
-def both_carriers(request):
-    """A module that imports this fixture has its tests run on both carriers."""
-    carried_by["carrier"] = request.param
-    yield
-    carried_by["carrier"] = "picows"
 
 
 def run(test):

@@ -34,6 +34,7 @@ from framewarden import (
     State,
     connect,
 )
+from framewarden.transports.client import default_context
 from tests.e2e.harness import MASK, PATIENCE, frame, run, serving, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -396,10 +397,24 @@ async def test_without_a_context_the_certificate_is_verified(tls):
             await connect(server.url, ssl=tls[1]).__aenter__()
 
 
-def test_the_default_context():
-    from framewarden.transports.client import default_context
+@run
+async def test_the_default_context_asks_for_http_1(tls):
+    context = default_context.__wrapped__()  # one of our own, which may learn to trust
+    tls[2].configure_trust(context)
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls[2].issue_cert("localhost").configure_cert(server_context)
+    server_context.set_alpn_protocols(["h2", "http/1.1"])
+    async with serving(ssl=server_context) as server:
+        uri = f"wss://localhost:{server.address[1]}/"  # a name, which is looked up and verified
+        async with connect(uri, ssl=context) as connection:
+            tunnel = connection._transport.get_extra_info("ssl_object")
+            assert tunnel.selected_alpn_protocol() == "http/1.1"
+            assert tunnel.version() in ("TLSv1.2", "TLSv1.3")
 
+
+def test_the_default_context():
     context = default_context()
+    assert context is default_context()
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED

@@ -10,7 +10,9 @@ from framewarden.errors import ClosedError
 from framewarden.policy import Limits
 from framewarden.rfc6455 import State
 from framewarden.session import Handler
-from tests.e2e.harness import both_carriers, close, connected, frame, head, rules, run, serving, text, until, upgraded  # noqa: F401
+from tests.e2e.harness import close, connected, frame, head, rules, run, serving, text, until, upgraded
+
+pytestmark = pytest.mark.usefixtures("both_carriers")
 
 
 class Recorder(Handler):

@@ -255,3 +255,18 @@ def test_the_engine_in_an_asyncio_server():
                 raw.send(attack_on(rule).data)
                 assert raw.read_head()[0] == RULES[rule].status
                 assert raw.ends()
+
+
+@needs_examples
+def test_the_ticker():
+    command = (str(COMMAND), "serve", "examples.ticker:Ticker", "--port", "0", "--policy", "examples/ticker.toml")
+    with running(*command) as url, connect(url) as one, connect(url) as two:
+        for client in (one, two):
+            prices = [json.loads(client.recv(timeout=5)) for _ in range(6)]
+            assert {price["type"] for price in prices} == {"price"}
+            assert {price["symbol"] for price in prices} == {"GOLD", "IRON", "TIN"}
+        one.send('{"type":"history","symbol":"TIN"}')
+        answers = (json.loads(one.recv(timeout=5)) for _ in range(100))
+        history = next(answer for answer in answers if isinstance(answer, list))
+        assert history[0] == 100.0
+        assert len(history) > 2

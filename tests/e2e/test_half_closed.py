@@ -175,7 +175,7 @@ async def forgotten(server):
 
 # A RST behind bytes that were not read yet is noticed over TLS when something is written, at the latest with the next
 # Ping: libuv gives up a descriptor that has an error once it has told of it, and what is told is the bytes.
-LIMITS = Limits(handshake_seconds=1, ping_seconds=0.5, close_seconds=1)
+LIMITS = Limits(handshake_seconds=1, ping_seconds=1, close_seconds=1)
 POLICY = Policy(deflate=Deflate(), limits=LIMITS)
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 

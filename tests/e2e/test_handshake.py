@@ -178,7 +178,7 @@ async def test_a_trickle_is_cut_before_the_deadline(secure, authority, monkeypat
 @run
 async def test_a_slow_head_that_is_fast_enough(monkeypatch):
     monkeypatch.setattr("framewarden.transports.upgrade.HEAD_GRACE_SECONDS", 0.05)
-    async with serving(limits=Limits(min_head_rate=20, idle_seconds=0.5)) as server, connected(server) as client:
+    async with serving(limits=Limits(min_head_rate=5, idle_seconds=0.5)) as server, connected(server) as client:
         await trickle(client, head(server), pause=0.002)  # for about half a second: visited several times
         assert await client.read_head() == 101
 

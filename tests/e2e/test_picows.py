@@ -149,7 +149,7 @@ async def test_auto_ping(serve):
             transport.send_ping(b"own %d" % self.pinged)
 
     listener = Counting()
-    options = {"enable_auto_ping": True, "auto_ping_idle_timeout": 0.1, "auto_ping_reply_timeout": 0.1}
+    options = {"enable_auto_ping": True, "auto_ping_idle_timeout": 0.2, "auto_ping_reply_timeout": 0.2}
     async with serve(lambda request: listener, **options) as server, upgraded(server) as client:
         for number in (1, 2):
             assert await client.read_frame() == (0x89, b"own %d" % number)

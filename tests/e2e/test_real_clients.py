@@ -149,10 +149,10 @@ def test_the_server_stops(client, loop):
 
 def test_a_ping_is_answered(client, loop):
     """Nothing but Pongs keeps this connection from being idle for too long."""
-    limits = Limits(ping_seconds=0.1, pong_seconds=0.4, idle_seconds=0.4)
+    limits = Limits(ping_seconds=0.2, pong_seconds=1, idle_seconds=1)
     with loop.serving(Told(), policy(client, limits=limits)) as server:
         socket = client.open(server.url)
-        loop.run(asyncio.sleep(1))
+        loop.run(asyncio.sleep(1.5))
         socket.send("still here")
         assert socket.receive() == ["still here"]
         assert server.events == []

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from framewarden.policy import Deflate, Limits, Policy
-from tests.e2e.harness import MASK, both_carriers, close, frame, run, serving, text, upgraded  # noqa: F401
+from tests.e2e.harness import MASK, close, frame, run, serving, text, upgraded
+
+pytestmark = pytest.mark.usefixtures("both_carriers")
 
 DEFLATE = ("Sec-WebSocket-Extensions: permessage-deflate",)
 TEXT, BINARY, CONTINUATION, CLOSE, PING = 1, 2, 0, 8, 9

@@ -30,6 +30,10 @@ Authenticate = Callable[[Request], Identity | Awaitable[Identity | None] | None]
 
 _log = logging.getLogger("framewarden.admission")
 
+_HOST_NOT_ALLOWED = refuse("host-not-allowed")
+_FOREIGN_ORIGIN = refuse("origin")
+_NOT_FOUND = refuse("not-found")
+
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """A request that may be upgraded.
@@ -140,7 +144,7 @@ class Admission:
             or request.host in self._host_texts
             or parse_host(request.host, self._default_port) in self._hosts
         ):
-            return refuse("host-not-allowed")
+            return _HOST_NOT_ALLOWED
         # RFC 6455 10.2: "If the origin indicated is unacceptable to the server, then it SHOULD respond to the WebSocket
         # handshake with a reply containing HTTP 403 Forbidden status code." Never compared with the Host that came in.
         # "null" (a sandboxed page, a file) says nothing about who asks, so it is never acceptable. A request without
@@ -151,9 +155,9 @@ class Admission:
             or request.origin in self._origin_texts
             or parse_origin(request.origin) in self._origins
         ):
-            return refuse("origin")
+            return _FOREIGN_ORIGIN
         if self._paths is not None and request.path not in self._paths:
-            return refuse("not-found")
+            return _NOT_FOUND
         return None
 
     def _conclude(self, request: Request, identity: object) -> Accepted | Refusal:

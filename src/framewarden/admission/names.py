@@ -1,5 +1,6 @@
 """Host names and origins: read into tuples that can be compared exactly, and the defaults for a listening address."""
 
+import functools
 import ipaddress
 import re
 
@@ -22,6 +23,8 @@ Origin = tuple[str, str, int]
 """A scheme in lower case, then as in HostPort (RFC 6454 4)."""
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+LONGEST_REMEMBERED = 256
+"""Characters of an origin whose reading is remembered."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # RFC 6454 6.2: ASCII serialisation of an origin: scheme "://" host [ ":" port ]; browsers leave the default port out.
@@ -55,12 +58,20 @@ def parse_host(value: str, default_port: int) -> HostPort | None:
 
 def parse_origin(value: str) -> Origin | None:
     """Read one serialised origin; None if it is not one, or ``null``, or a scheme that has no default port has none."""
+    return _remembered_origin(value) if len(value) <= LONGEST_REMEMBERED else _parse_origin(value)
+
+
+def _parse_origin(value: str) -> Origin | None:
     match = _ORIGIN.fullmatch(value)
     if match is None:
         return None
     scheme = match["scheme"].lower()
     host = parse_host(match["host"], DEFAULT_PORTS.get(scheme, 0))
     return (scheme, *host) if host is not None and host[1] else None
+
+
+# A page that is refused comes again and again. What a peer can make us remember is bounded: 64 times 256 characters.
+_remembered_origin = functools.lru_cache(maxsize=64)(_parse_origin)
 
 
 def default_hosts(address: HostPort) -> frozenset[HostPort]:

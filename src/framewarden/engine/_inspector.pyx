@@ -27,7 +27,6 @@ from framewarden.codec._messages cimport (
 from framewarden.codec._payload cimport (
     NOTHING,
     SCRATCH,
-    Growing,
     Scratch,
     give_back,
     growing_clear,

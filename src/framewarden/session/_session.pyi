@@ -1,12 +1,15 @@
 from collections.abc import AsyncIterable, Hashable, Iterable
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
 from framewarden.codec._writer import Prepared
 from framewarden.engine import Inspector
 from framewarden.identity import Identity
 from framewarden.rfc6455 import State
 from framewarden.session.session import Broadcast, Delivery, Peer
 
+@disjoint_base
 class Link:
     flushing: bool
     blocked: bool

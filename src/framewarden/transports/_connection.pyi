@@ -2,6 +2,8 @@ import asyncio
 from collections.abc import Hashable
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from framewarden.codec._writer import Prepared
 from framewarden.engine import Inspector
 from framewarden.session import Delivery, Link, Session
@@ -9,6 +11,7 @@ from framewarden.transports.context import Context
 
 PING_PAYLOAD: bytes
 
+@disjoint_base
 class Connection(Link):
     wheel_slot: int | None
     charged: int

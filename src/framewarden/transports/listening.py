@@ -39,6 +39,11 @@ Factory = Callable[[WSUpgradeRequest], WSListener | WSUpgradeResponseWithListene
 Options = dict[str, Any]
 """Arguments of WSProtocol."""
 
+# Looked up for every frame: as plain numbers, since a member of an enum costs a call.
+TEXT, BINARY, CLOSE, PING, PONG = (
+    int(opcode) for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE, Opcode.PING, Opcode.PONG)
+)
+OPEN = State.OPEN
 ZERO_KEY = bytes(4)
 NO_INFO = 0
 """What picows says for "no code" (WSCloseCode.NO_INFO), on the wire too, where no code 0 may be (RFC 6455 7.4.2)."""
@@ -49,8 +54,8 @@ SWITCHING = b"HTTP/1.1 101 "
 def encode_message(data: str | bytes) -> bytes:
     """A message of the peer, as the one frame that picows reads. Linear in the payload."""
     if isinstance(data, str):
-        return encode_frame(Opcode.TEXT, data.encode(), key=ZERO_KEY)
-    return encode_frame(Opcode.BINARY, data, key=ZERO_KEY)
+        return encode_frame(TEXT, data.encode(), key=ZERO_KEY)
+    return encode_frame(BINARY, data, key=ZERO_KEY)
 
 
 def encode_control(event: Event) -> bytes:
@@ -59,8 +64,8 @@ def encode_control(event: Event) -> bytes:
         payload = b""
         if event.code != CloseCode.NO_STATUS_RCVD:
             payload = struct.pack("!H", event.code) + event.reason.encode()
-        return encode_frame(Opcode.CLOSE, payload, key=ZERO_KEY)
-    return encode_frame(Opcode.PING if isinstance(event, Ping) else Opcode.PONG, event.data, key=ZERO_KEY)
+        return encode_frame(CLOSE, payload, key=ZERO_KEY)
+    return encode_frame(PING if isinstance(event, Ping) else PONG, event.data, key=ZERO_KEY)
 
 
 class Hearing(Handler):
@@ -167,24 +172,30 @@ class ListenerConnection(Connection):
                 is not UTF-8, a reserved bit.
         """
         if self._on_accept is not None:
-            accept, self._on_accept = self._on_accept, None
-            if data.startswith(SWITCHING):
-                accept(data)
-            else:
-                self.response = data
+            self._take_response(data)
         elif self.response is None:
-            with contextlib.suppress(ClosedError):  # picows says nothing about a send behind the Close, either
-                self._send(data[0], data[{126: 4, 127: 10}.get(data[1], 2) :])
+            length = data[1]
+            try:  # not contextlib.suppress, which costs as much as the rest
+                self._send(data[0], data[2 if length < 126 else 4 if length == 126 else 10 :])
+            except ClosedError:
+                return  # picows says nothing about a send behind the Close, either
+
+    def _take_response(self, data: bytes) -> None:
+        accept, self._on_accept = self._on_accept, None
+        if accept is not None and data.startswith(SWITCHING):
+            accept(data)
+        else:
+            self.response = data
 
     def _send(self, first: int, payload: bytes) -> None:
         if first & 0x70:
             raise ArgumentError("a reserved bit cannot be set: no extension is spoken here")
         opcode = first & 0x0F
-        if opcode == Opcode.CLOSE:
+        if opcode == CLOSE:
             self._begin_close(payload)
-        elif opcode == Opcode.PING:
+        elif opcode == PING:
             self._session.ping(payload)
-        elif opcode != Opcode.PONG:  # the Inspector has answered every Ping
+        elif opcode != PONG:  # the Inspector has answered every Ping
             self._send_data(opcode, payload, final=bool(first & 0x80))
 
     def _send_data(self, opcode: int, payload: bytes, *, final: bool) -> None:
@@ -196,7 +207,7 @@ class ListenerConnection(Connection):
             if not final:
                 return
             opcode, payload = begun, b"".join(pieces)
-        if opcode == Opcode.BINARY:
+        if opcode == BINARY:
             self._session.send(payload)
             return
         try:
@@ -206,7 +217,7 @@ class ListenerConnection(Connection):
 
     def _begin_close(self, payload: bytes) -> None:
         """The listener closes: by the Inspector, which then knows of it, and never says "no code" by a code 0."""
-        if self.inspector.state is not State.OPEN:
+        if self.inspector.state is not OPEN:
             return  # a Close waits already, or has left
         if len(payload) > CLOSE_REASON_BYTES + 2:
             raise ArgumentError(f"the reason of a Close has at most {CLOSE_REASON_BYTES} bytes")
@@ -217,14 +228,14 @@ class ListenerConnection(Connection):
 
     def flush(self) -> None:
         """Give picows what has come in; write what its listener sends, then a Close."""
-        carrier = self._carrier
+        carrier, frames = self._carrier, self._frames
         if carrier is not None:
             self.flushing = True
             try:
-                frames, self._frames = self._frames, []
                 if frames:
-                    carrier.feed(b"".join(frames))
-                if self.inspector.state is not State.OPEN:
+                    self._frames = []
+                    carrier.feed(frames[0] if len(frames) == 1 else b"".join(frames))
+                if self.inspector.state is not OPEN:
                     carrier.closing(self._close_said())
             finally:
                 self.flushing = False
@@ -307,6 +318,11 @@ class ListenerCarrier(WSProtocol):  # type: ignore[misc]  # picows ships no anno
 
     def feed(self, data: bytes) -> None:
         """Give picows ``data``, in pieces that fit."""
+        room = super().get_buffer(-1)
+        if len(data) <= len(room):
+            room[: len(data)] = data
+            super().buffer_updated(len(data))
+            return
         view = memoryview(data)
         while view:
             room = super().get_buffer(-1)

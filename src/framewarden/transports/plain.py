@@ -88,16 +88,19 @@ class Doorway:
             who = self._waiting.get(descriptor)
             if who is None:
                 continue  # gone since the kernel told us
-            try:
-                who.readable()
-            except Exception as error:  # noqa: BLE001  # an error of ours with one socket must not stop the others
-                _log.error("a handshake failed: %s", describe_error(error))
-                who.abort()
+            self._tell(who, who.readable)
 
     def _look_again(self) -> None:
         answered, self._answered = self._answered, []
         for who in answered:
-            who.second_look()
+            self._tell(who, who.second_look)
+
+    def _tell(self, who: Waiting, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  # an error of ours with one socket must not stop the others
+            _log.error("a handshake failed: %s", describe_error(error))
+            who.abort()
 
 
 class PlainAdmission(AdmissionProtocol):

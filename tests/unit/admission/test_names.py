@@ -28,6 +28,8 @@ def test_parse_host(value, expected):
     ("value", "expected"),
     [
         ("http://example.org", ("http", "example.org", 80)),
+        (f"http://{'a' * 300}", ("http", "a" * 300, 80)),
+        (f"http://{'a' * 300}/", None),
         ("HTTPS://Example.org", ("https", "example.org", 443)),
         ("https://example.org:8443", ("https", "example.org", 8443)),
         ("http://[::1]:3000", ("http", "::1", 3000)),

@@ -30,6 +30,8 @@ class Peer:
 
     def second_look(self):
         self.looked = True
+        if self.fails:
+            raise ValueError(secret)
 
     def abort(self):
         self.aborted = True
@@ -83,6 +85,12 @@ def test_an_error_with_one_stops_no_other(caplog):
             os.write(peer.theirs.fileno(), b"x")
         await turns()
         assert [peer.told for peer in peers] == [1] * 10
+        assert [peer.aborted for peer in peers] == [True, False] * 5
+        for peer in peers:
+            peer.aborted = False
+            doorway.look_soon(peer)
+        await asyncio.sleep(3 * plain.SECOND_LOOK_SECONDS)
+        assert all(peer.looked for peer in peers)
         assert [peer.aborted for peer in peers] == [True, False] * 5
         for peer in peers:
             peer.close()

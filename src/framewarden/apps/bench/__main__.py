@@ -4,6 +4,7 @@ A command is ``[method, arguments, options]``; the first one is ``Load``, which 
 there, the connections that are open have their Pings answered.
 """
 
+import contextlib
 import os
 import resource
 from typing import Any
@@ -66,4 +67,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(KeyboardInterrupt):  # whoever gave the commands has got it, too
+        main()
