@@ -342,7 +342,8 @@ def test_a_new_certificate_is_for_new_connections(tmp_path, workers):
 
     issue()
     options = ("--tls-cert", "server.pem", "--tls-key", "server.key", "--workers", workers)
-    with ready(tmp_path, *options, policy="limits.drain_seconds = '200ms'") as server:
+    policy = "limits = { drain_seconds = '200ms', handshake_seconds = '60s' }"  # TLS on a machine that is busy
+    with ready(tmp_path, *options, policy=policy) as server:
         assert server.url.startswith("wss://")
         with connect(server.url, ssl=context) as old:
             first = serial(server.url, context)
