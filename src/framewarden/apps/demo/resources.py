@@ -10,30 +10,30 @@ __all__ = ["RESOURCES"]
 
 STALL_SECONDS = 0.6
 """As long as the server "patient" waits for a peer that takes nothing."""
-ROOM = text('{"type":"join","room":"flood"}')
-SPEECH = text('{"type":"say","room":"flood","text":"' + "x" * 60_000 + '"}')
+JOIN = '{"type":"join","room":"%s"}'
+SAY = '{"type":"say","room":"%s","text":"' + "x" * 60_000 + '"}'
 SPEECHES = 300
 """More than the kernel keeps for a peer that does not read."""
 
 
 def do_not_read(wire: Wire) -> None:
     """Be in a room, and do not read what is said there by somebody else."""
-    wire.send(ROOM)
+    wire.send(text(JOIN % "hall"))
     wire.read_frame()
     with Wire.to(wire.sock.getpeername()) as speaker, contextlib.suppress(OSError):
         speaker.upgrade()
         for _ in range(SPEECHES):
-            speaker.send(SPEECH)
+            speaker.send(text(SAY % "hall"))
 
 
 def take_nothing(wire: Wire) -> None:
     """Ask for more than is read, until the server stops reading too, and wait."""
-    wire.send(ROOM)
+    wire.send(text(JOIN % "alone"))
     wire.read_frame()
     wire.sock.settimeout(0.1)
     with contextlib.suppress(TimeoutError):
         for _ in range(SPEECHES):
-            wire.send(SPEECH)
+            wire.send(text(SAY % "alone"))
     wire.sock.settimeout(5)
     time.sleep(2 * STALL_SECONDS)
 
