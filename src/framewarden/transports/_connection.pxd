@@ -18,6 +18,7 @@ cdef class Connection(Link):
     cdef object context
     cdef object transport
     cdef object limits
+    cdef object now                     # the loop's clock
     cdef bytearray buffer               # the server's, for everything that comes in
     cdef object ending                  # None until we close
     cdef object work                    # messages for a handler that takes time; None until it does
@@ -58,7 +59,10 @@ cdef class Connection(Link):
     cdef int yield_turn(self) except -1
     cdef int set_reading(self) except -1
     cdef int write(self, list buffers) except -1
-    cdef bytes write_directly(self, bytes data)
+    cdef bint may_write(self) except -1
+    cdef int flush_now(self) except -1
+    cdef int write_out(self) except -1
+    cdef int write_rest(self, list buffers, ssize_t sent) except -1
     cdef int block(self) except -1
     cdef int move(self) except -1
     cdef int wake_waiters(self) except -1

@@ -10,7 +10,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
 from framewarden.codec._messages cimport MessageReader
-from framewarden.codec._writer cimport Prepared
+from framewarden.codec._payload cimport growing_clear
+from framewarden.codec._writer cimport MessageWriter, Prepared
 from framewarden.engine._events cimport Message, Pong
 from framewarden.engine._inspector cimport Inspector
 from framewarden.session._session cimport Link, Session
@@ -67,12 +68,13 @@ cdef class Connection(Link):
 
     def __init__(self, context, transport, Inspector inspector not None, int descriptor, **session):
         self.context = context
+        self.now = context.now
         self.transport = transport
         self.inspector = inspector
         self.limits = inspector.policy.limits
         self.buffer = context.buffer
         self.session = Session(self, inspector, **session)
-        self.last_received = context.now()
+        self.last_received = self.now()
         self.expires = self.last_received + self.limits.lifetime_seconds * (1 - LIFETIME_SPREAD * random.random())
         self.close_by = self.ping_sent = self.full_since = NEVER
         self.frame_since = self.message_since = self.stall_since = NEVER
@@ -129,7 +131,7 @@ cdef class Connection(Link):
         """What was written has left."""
         self.stalled = False
         self.stall_since = NEVER
-        self.last_received = self.context.now()     # it has answered, if only by reading
+        self.last_received = self.now()     # it has answered, if only by reading
         self.blocked = self.streaming
         self.direct = self.transport.get_write_buffer_size() == 0
         self.flush()
@@ -206,7 +208,7 @@ cdef class Connection(Link):
         if self.finished:
             return 0    # read and thrown away, so that our Close arrives
         if size:
-            self.last_received = self.context.now()
+            self.last_received = self.now()
         self.flushing = True
         try:
             self.handle(self.inspector.receive(data, size))
@@ -217,7 +219,7 @@ cdef class Connection(Link):
             size == <size_t>PyByteArray_GET_SIZE(self.buffer) and self.descriptor >= 0
         ):
             self.yield_turn()
-        self.flush()
+        self.flush_now()
         return 0
 
     cdef int handle(self, list events) except -1:
@@ -332,7 +334,7 @@ cdef class Connection(Link):
 
     def queue_changed(self):
         """For Work: the queue is full, or has room again. The time in which we did not read is nobody's silence."""
-        cdef double now = self.context.now()
+        cdef double now = self.now()
         if self.work.full:
             self.full_since = now
         else:
@@ -383,9 +385,12 @@ cdef class Connection(Link):
 
     def flush(self):
         """Write everything that was sent since the last flush, in one piece."""
+        self.flush_now()
+
+    cdef int flush_now(self) except -1:
         self.flushing = False
         if self.finished:
-            return
+            return 0
         state = self.inspector.state
         if self.outbox is not None:
             if state is FAILED:
@@ -393,58 +398,82 @@ cdef class Connection(Link):
             self.move()
         if not (self.stalled and self.inspector.close_frame is not None and self.outbox is not None and self.outbox):
             # else the messages that wait go before the Close
-            self.write(self.inspector.take_buffers())
+            self.write_out()
             state = self.inspector.state
         if state is not OPEN:
             self.closing(state)
         self.charge()
+        return 0
+
+    cdef int write_out(self) except -1:
+        """Everything that waits in the Inspector. What is usual, small answers, goes to the socket from where it was
+        written, without an object."""
+        cdef MessageWriter writer = self.inspector.writer
+        cdef ssize_t sent
+        if writer.pieces is None and self.inspector.close_frame is None:
+            if writer.out.used == 0:
+                return 0
+            if self.may_write():
+                sent = c_send(self.descriptor, writer.out.data, writer.out.used, MSG_DONTWAIT | MSG_NOSIGNAL)
+                if sent == <ssize_t>writer.out.used:
+                    growing_clear(&writer.out)
+                    return 0
+                self.write_rest(self.inspector.take_buffers(), sent)
+                return 0
+        self.write(self.inspector.take_buffers())
+        return 0
 
     cdef int write(self, list buffers) except -1:
+        """Write to the socket, buffer after buffer, and what it does not take to the transport."""
         cdef bytes data
-        cdef Py_ssize_t index
-        for index in range(len(buffers)):
-            data = self.write_directly(<bytes>buffers[index])
-            if data is not None:
-                break
-        else:
-            return 0
-        buffers[index] = data
-        del buffers[:index]
+        cdef ssize_t sent = 0
+        cdef Py_ssize_t index = 0
+        if self.may_write():
+            for index in range(len(buffers)):
+                data = <bytes>buffers[index]
+                sent = c_send(
+                    self.descriptor, PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data), MSG_DONTWAIT | MSG_NOSIGNAL
+                )
+                if sent != PyBytes_GET_SIZE(data):
+                    break
+            else:
+                return 0
+        if buffers:
+            self.write_rest(buffers[index:], sent)
+        return 0
+
+    cdef bint may_write(self) except -1:
+        """Whether the socket may be written to: there is one, it is open, and nothing waits before these bytes.
+
+        The transport itself would write at the end of the turn, or when the socket can be written to: what is in its
+        buffer after this is what the peer does not read.
+        """
+        if self.descriptor < 0 or not (self.called or not self.transport.is_closing()):
+            return False
+        if not self.direct:
+            self.direct = not self.transport.get_write_buffer_size()
+        return self.direct
+
+    cdef int write_rest(self, list buffers, ssize_t sent) except -1:
+        """Give the transport what the socket did not take. It tries again, and finds the error, if it was one."""
+        cdef bytes data
+        if sent > 0:
+            buffers[0] = (<bytes>buffers[0])[sent:]
         for data in buffers:
             self.given += <uint64_t>len(data)
+        if self.direct and self.descriptor >= 0:
+            self.direct = False
+            self.transport.set_write_buffer_limits(0)   # from now on whatever is in it blocks
         if len(buffers) == 1:
-            self.transport.write(data)
+            self.transport.write(buffers[0])
         else:
             self.transport.writelines(buffers)
         return 0
 
-    cdef bytes write_directly(self, bytes data):
-        """Write to the socket, if nothing waits before these bytes. Returns what it did not take; None: it took all.
-
-        The transport would write at the end of the turn, or when the socket can be written to: what is in its buffer
-        after this is what the peer does not read.
-        """
-        cdef ssize_t sent
-        if self.descriptor < 0 or self.transport.is_closing():
-            return data
-        if not self.direct:
-            if self.transport.get_write_buffer_size():
-                return data
-            self.direct = True
-        sent = c_send(
-            self.descriptor, PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data), MSG_DONTWAIT | MSG_NOSIGNAL
-        )
-        if sent == PyBytes_GET_SIZE(data):
-            return None
-        # The transport tries again, and finds the error, if it was one.
-        self.direct = False
-        self.transport.set_write_buffer_limits(0)
-        return data if sent <= 0 else data[sent:]
-
     cdef int block(self) except -1:
         """Messages wait from now on."""
         self.blocked = True
-        self.stall_since = self.context.now()
+        self.stall_since = self.now()
         self.taken = self.given - <uint64_t>self.transport.get_write_buffer_size()
         if self.finished or self.close_by >= 0:
             return 0
@@ -542,7 +571,7 @@ cdef class Connection(Link):
         """Our Close has been written. RFC 6455 7.1.1: the server closes TCP first, after both Close frames."""
         if state is CLOSING:
             if self.close_by < 0:
-                self.close_by = self.context.now() + self.limits.close_seconds
+                self.close_by = self.now() + self.limits.close_seconds
                 self.context.wheel.add(self, self.close_by)
             return 0
         self.context.wheel.remove(self)
@@ -589,7 +618,7 @@ cdef class Connection(Link):
         """
         self.charge()
         if self.working:
-            self.context.wheel.add(self, self.context.now() + self.limits.close_seconds)
+            self.context.wheel.add(self, self.now() + self.limits.close_seconds)
             return 0
         self.context.wheel.remove(self)
         self.context.discard(self)
