@@ -60,7 +60,8 @@ async def start_framewarden(scene: str) -> int:
     """A server of ours whose handler knows nobody, or takes everybody."""
     from framewarden.identity import Identity
     from framewarden.session import Handler
-    from framewarden.transports import Server
+    from framewarden.policy import Limits, Policy
+from framewarden.transports import Server
 
     class Door(Handler):
         def authenticate(self, request: Any) -> Identity | None:
@@ -69,7 +70,8 @@ async def start_framewarden(scene: str) -> int:
         def on_message(self, session: Any, message: Any) -> None:
             session.send(message)
 
-    server = Server(Door, port=0)
+    # Every client here has the same address.
+    server = Server(Door, Policy(limits=Limits(max_pending_per_address=100_000)), port=0)
     await server.start()
     keep.append(server)
     return server.address[1]

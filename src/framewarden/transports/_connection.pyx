@@ -427,14 +427,13 @@ cdef class Connection(Link):
         """Write to the socket, buffer after buffer, and what it does not take to the transport."""
         cdef bytes data
         cdef ssize_t sent = 0
-        cdef Py_ssize_t index = 0
+        cdef Py_ssize_t index = 0, size
         if self.may_write():
             for index in range(len(buffers)):
                 data = <bytes>buffers[index]
-                sent = c_send(
-                    self.descriptor, PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data), MSG_DONTWAIT | MSG_NOSIGNAL
-                )
-                if sent != PyBytes_GET_SIZE(data):
+                size = PyBytes_GET_SIZE(data)
+                sent = c_send(self.descriptor, PyBytes_AS_STRING(data), <size_t>size, MSG_DONTWAIT | MSG_NOSIGNAL)
+                if sent != size:
                     break
             else:
                 return 0
