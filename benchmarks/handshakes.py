@@ -59,9 +59,9 @@ SCENES = {"refused": 401, "foreign": 403, "keyless": 400, "accepted": 101}
 async def start_framewarden(scene: str) -> int:
     """A server of ours whose handler knows nobody, or takes everybody."""
     from framewarden.identity import Identity
-    from framewarden.session import Handler
     from framewarden.policy import Limits, Policy
-from framewarden.transports import Server
+    from framewarden.session import Handler
+    from framewarden.transports import Server
 
     class Door(Handler):
         def authenticate(self, request: Any) -> Identity | None:
