@@ -512,6 +512,58 @@ async def test_the_work_of_dead_connections_counts_as_connections():
             pass
 
 
+BAD = b"\xf0" + frame(1, b"x")[1:]
+"""RSV1 to RSV3 are set."""
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [(close(), (1000, "")), (BAD, (1002, "reserved-bits")), (BAD + close(), (1002, "reserved-bits"))],
+)
+@run
+async def test_a_handler_that_takes_time_answers_what_came_before_the_end(end, expected):
+    handler = Async()
+    async with serving(handler) as server, upgraded(server) as client:
+        client.send(text("one") + text("two") + end)
+        await until(lambda: handler.running)
+        await asyncio.sleep(0.02)
+        handler.gate.release()
+        assert await client.read_text() == "one"
+        handler.gate.release()
+        assert await client.read_text() == "two"
+        assert await client.read_close() == expected
+        assert await client.read_eof() == b""
+        await until(lambda: not server._context.members)
+        assert handler.told == ["open", "one", "two", expected]
+
+
+@run
+async def test_a_peer_that_closes_its_side_behind_the_close_gets_its_answer():
+    handler = Async()
+    async with serving(handler) as server, upgraded(server) as client:
+        client.send(text("one") + close())
+        client.writer.write_eof()
+        await until(lambda: handler.running)
+        await asyncio.sleep(0.02)
+        handler.gate.release()
+        assert await client.read_text() == "one"
+        assert await client.read_close() == (1000, "")
+        assert await client.read_eof() == b""
+        await until(lambda: not server._context.members)
+
+
+@run
+async def test_a_close_waits_for_a_handler_no_longer_than_close_seconds():
+    handler = Async()
+    async with serving(handler, limits=Limits(close_seconds=0.2)) as server, upgraded(server) as client:
+        client.send(text("one") + close())
+        assert await client.read_close() == (1000, "")
+        assert await client.read_eof() == b""
+        client.writer.close()
+        await until(lambda: not server._context.members)
+        assert handler.told == ["open", (1000, "")]
+
+
 @pytest.mark.parametrize("how", ["reset", "close"])
 @run
 async def test_a_handler_that_hangs_is_cut_off_after_the_end(how):

@@ -46,9 +46,8 @@ class Handler:
     def on_message(self, session: Session, message: Any) -> Awaitable[None] | None:
         """A message that passed every rule: a ``str``, ``bytes``, or an object of the schema's type.
 
-        What an ``async`` one sends leaves a turn of the event loop later at the earliest, so a message that comes in
-        one piece with the peer's Close can no longer be answered by it (``send`` raises ClosedError): RFC 6455 5.5.1
-        has the Close answered at once. One that is not ``async`` answers before the Close.
+        What is sent in answer goes before our Close, also if the peer's Close (or a frame that breaks a rule) came in
+        one piece with the message: an ``async`` handler has ``close_seconds`` to answer what came before.
         """
 
     def on_close(self, session: Session, code: int, reason: str) -> Awaitable[None] | None:

@@ -43,6 +43,7 @@ cdef class Connection(Link):
     cdef flag gone          # the transport is
     cdef flag told          # on_close has been called
     cdef flag working       # the handler is awaited
+    cdef flag held          # our Close waits for it
     cdef flag stalled       # the peer does not read what we write
     cdef flag streaming     # a message is sent in fragments
     cdef flag yielding      # the others have their turn before more is read
@@ -53,6 +54,8 @@ cdef class Connection(Link):
 
     cdef int take(self, const uint8_t *data, size_t size) except -1
     cdef int handle(self, list events) except -1
+    cdef int hold_close(self) except -1
+    cdef int release_close(self) except -1
     cdef int call(self, object hook, tuple arguments) except -1
     cdef int give_time(self, object awaitable) except -1
     cdef int note_unfinished(self) except -1

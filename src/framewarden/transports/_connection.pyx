@@ -101,8 +101,9 @@ cdef class Connection(Link):
             self.called = False
 
     def eof_received(self):
-        """The peer sends nothing more: what is queued leaves, then the transport closes itself."""
-        return False
+        """The peer sends nothing more: what is queued leaves, then the transport closes itself; not before the handler
+        has answered what came before the peer's Close, where TCP can be closed on one side."""
+        return bool(self.held) and self.descriptor >= 0
 
     def connection_lost(self, error):
         """The transport is gone: closed by us, by the peer, or broken."""
@@ -193,6 +194,7 @@ cdef class Connection(Link):
         if self.inspector.violation is None:
             self.inspector.fail("memory-budget")
         self.flooded = True
+        self.held = False
         if self.work is not None:
             self.work.clear()
         if self.outbox is not None:
@@ -214,12 +216,24 @@ cdef class Connection(Link):
             self.handle(self.inspector.receive(data, size))
         finally:
             self.flushing = False   # whatever happened, the next send asks for a flush again
+        if self.working and self.inspector.ended and not self.inspector.close_sent:
+            self.hold_close()
         self.note_unfinished()
         if (self.inspector.rest.used and self.full_since < 0) or (
             size == <size_t>PyByteArray_GET_SIZE(self.buffer) and self.descriptor >= 0
         ):
             self.yield_turn()
         self.flush_now()
+        return 0
+
+    cdef int hold_close(self) except -1:
+        """The stream has ended, by the peer's Close or by what is wrong with it, while the handler works on what came
+        before. Its answers go before our Close: RFC 6455 5.5.1 lets an endpoint finish what it is sending, 7.1.7 demands
+        no haste. Not longer than close_seconds."""
+        if not self.held and self.close_by < 0:
+            self.held = True
+            self.close_by = self.now() + self.limits.close_seconds
+            self.context.wheel.add(self, self.close_by)
         return 0
 
     cdef int handle(self, list events) except -1:
@@ -354,10 +368,18 @@ cdef class Connection(Link):
         """For Work: the handler has done everything."""
         self.working = False
         self.charge()
+        if self.held:
+            self.release_close()
         if self.finished:
             self.tell_close()
             if self.gone and not self.working:
                 self.leave()
+
+    cdef int release_close(self) except -1:
+        """Nothing is said before our Close any more."""
+        self.held = False
+        self.flush_now()
+        return 0
 
     def handler_failed(self, error):
         """RFC 6455 7.4.1, 1011: "it encountered an unexpected condition"."""
@@ -396,11 +418,13 @@ cdef class Connection(Link):
             if state is FAILED:
                 self.outbox.clear()
             self.move()
-        if not (self.stalled and self.inspector.close_frame is not None and self.outbox is not None and self.outbox):
+        if self.held:
+            self.write(self.inspector.writer.take_pieces())
+        elif not (self.stalled and self.inspector.close_frame is not None and self.outbox is not None and self.outbox):
             # else the messages that wait go before the Close
             self.write_out()
             state = self.inspector.state
-        if state is not OPEN:
+        if state is not OPEN and not self.held:
             self.closing(state)
         self.charge()
         return 0
@@ -703,6 +727,9 @@ cdef class Connection(Link):
         if self.close_by >= 0:
             if now < self.close_by:
                 return self.close_by
+            if self.held:
+                self.release_close()
+                return None
             self.transport.abort()      # RFC 6455 7.1.7 lets us close without the peer's Close
             return None
         rule = self.overdue(now)
