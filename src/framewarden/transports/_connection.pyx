@@ -79,6 +79,7 @@ cdef class Connection(Link):
         self.close_by = self.ping_sent = self.full_since = NEVER
         self.frame_since = self.message_since = self.stall_since = NEVER
         self.reading = True
+        self.flushes = type(self).flush is not Connection.flush
         self.descriptor = descriptor
         if descriptor < 0:
             transport.set_write_buffer_limits(TLS_HIGH_WATER)
@@ -223,7 +224,10 @@ cdef class Connection(Link):
             size == <size_t>PyByteArray_GET_SIZE(self.buffer) and self.descriptor >= 0
         ):
             self.yield_turn()
-        self.flush_now()
+        if self.flushes:
+            self.flush()
+        else:
+            self.flush_now()
         return 0
 
     cdef int hold_close(self) except -1:
@@ -378,7 +382,7 @@ cdef class Connection(Link):
     cdef int release_close(self) except -1:
         """Nothing is said before our Close any more."""
         self.held = False
-        self.flush_now()
+        self.flush()
         return 0
 
     def handler_failed(self, error):
