@@ -1,7 +1,6 @@
 """Messages in fragments beside other messages, and who is woken when."""
 
 import asyncio
-import socket
 
 import pytest
 
@@ -34,25 +33,21 @@ async def chunks(gate, *pieces):
         yield piece
 
 
-def small_reads(client):
-    """Let little of what the server sends fit into the kernel."""
-    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.writer.transport.pause_reading()
-
-
 @run
 async def test_a_stream_goes_on_when_the_peer_reads_again():
     handler = Open()
-    async with serving(handler) as server, upgraded(server) as client:
+    limits = Limits(max_backpressure_bytes=32 * 1024 * 1024)
+    async with serving(handler, limits=limits) as server, upgraded(server) as client:
         (session,) = handler.sessions
-        small_reads(client)
-        streaming = asyncio.create_task(session.stream([b"x" * 4_000_000] * 3))
-        await until(lambda: session.send("behind") is Delivery.BUFFERED)
+        client.writer.transport.pause_reading()
+        streaming = asyncio.create_task(session.stream([b"x" * 8_000_000] * 3))
+        await asyncio.sleep(0)
+        assert session.send("behind") is Delivery.BUFFERED
         client.writer.transport.resume_reading()
         sizes = []
         for _ in range(4):
             sizes.append(len((await client.read_frame())[1]))
-        assert sizes == [4_000_000] * 3 + [0]
+        assert sizes == [8_000_000] * 3 + [0]
         await streaming
         assert await client.read_text() == "behind"
 

@@ -138,8 +138,6 @@ cdef class Connection(Link):
         self.direct = self.transport.get_write_buffer_size() == 0
         self.flush()
         self.set_reading()
-        if not self.blocked:
-            self.wake_waiters()
 
     # ---- What is known
 
@@ -234,7 +232,7 @@ cdef class Connection(Link):
         """The stream has ended, by the peer's Close or by what is wrong with it, while the handler works on what came
         before. Its answers go before our Close: RFC 6455 5.5.1 lets an endpoint finish what it is sending, 7.1.7 demands
         no haste. Not longer than close_seconds."""
-        if not self.held and self.close_by < 0:
+        if not self.held and self.close_by < 0 and not self.flooded:
             self.held = True
             self.close_by = self.now() + self.limits.close_seconds
             self.context.wheel.add(self, self.close_by)
@@ -418,10 +416,7 @@ cdef class Connection(Link):
         if self.finished:
             return 0
         state = self.inspector.state
-        if self.outbox is not None:
-            if state is FAILED:
-                self.outbox.clear()
-            self.move()
+        self.move()
         if self.held:
             self.write(self.inspector.writer.take_pieces())
         elif not (self.stalled and self.inspector.close_frame is not None and self.outbox is not None and self.outbox):
@@ -430,6 +425,7 @@ cdef class Connection(Link):
             state = self.inspector.state
         if state is not OPEN and not self.held:
             self.closing(state)
+        self.wake_waiters()
         self.charge()
         return 0
 
@@ -528,7 +524,13 @@ cdef class Connection(Link):
         return <size_t>self.transport.get_write_buffer_size() + self.inspector.writer.waiting()
 
     cdef int move(self) except -1:
-        """Send what has waited, as long as the socket takes it."""
+        """Send what has waited, as long as the socket takes it. Nothing goes behind a Close, nor before one that says
+        that something is wrong."""
+        if self.outbox is None:
+            return 0
+        if self.inspector.close_sent or self.inspector.state is FAILED:
+            self.outbox.clear()
+            self.session.dropped = self.outbox.dropped
         while self.outbox and not self.blocked:
             if self.inspector.put_prepared(<Prepared>self.outbox.pop()):
                 self.relieve()
@@ -538,6 +540,7 @@ cdef class Connection(Link):
         self.streaming = streaming
         self.blocked = streaming or self.stalled
         if not self.blocked and not self.finished:
+            self.move()     # now: it goes before what is sent next
             if not self.flushing:
                 self.wake()
             self.wake_waiters()
@@ -618,6 +621,9 @@ cdef class Connection(Link):
         """Nothing is read or written any more; what the handler has not seen yet it still sees."""
         if not self.finished:
             self.finished = True
+            # Nothing more is sent, also where no Close has left: it would be kept, and nobody would write it.
+            self.inspector.receive_eof()
+            self.inspector.close_sent = True
             self.wake_waiters()
             if not self.working:
                 self.tell_close()
@@ -733,7 +739,10 @@ cdef class Connection(Link):
                 return self.close_by
             if self.held:
                 self.release_close()
-                return None
+                if self.finished:
+                    return None
+                self.close_by = now + limits.close_seconds  # it waits behind what the peer has to read first
+                return self.close_by
             self.transport.abort()      # RFC 6455 7.1.7 lets us close without the peer's Close
             return None
         rule = self.overdue(now)
