@@ -44,9 +44,7 @@ async def test_a_stream_goes_on_when_the_peer_reads_again():
         await asyncio.sleep(0)
         assert session.send("behind") is Delivery.BUFFERED
         client.writer.transport.resume_reading()
-        sizes = []
-        for _ in range(4):
-            sizes.append(len((await client.read_frame())[1]))
+        sizes = [len((await client.read_frame())[1]) for _ in range(4)]
         assert sizes == [8_000_000] * 3 + [0]
         await streaming
         assert await client.read_text() == "behind"
@@ -123,7 +121,7 @@ async def test_a_close_in_the_middle_of_a_stream_with_messages_behind_it():
 async def test_a_stream_that_fails_does_not_stop_a_broadcast():
     handler = Open()
     async with serving(handler) as server, upgraded(server) as client, upgraded(server) as other:
-        failing, session = handler.sessions
+        failing, _ = handler.sessions
         told = []
 
         async def broken():
