@@ -9,6 +9,8 @@ from framewarden.transports.context import Context
 
 PING_PAYLOAD: bytes
 
+def return_pages() -> None: ...
+
 class Connection(Link):
     wheel_slot: int | None
     charged: int

@@ -35,6 +35,17 @@ cdef extern from "<sys/socket.h>" nogil:
     int MSG_DONTWAIT
     int MSG_NOSIGNAL
 
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #if defined(__GLIBC__)
+    #include <malloc.h>
+    #else
+    #define malloc_trim(pad) (0)
+    #endif
+    """
+    int malloc_trim(size_t) nogil
+
 cdef object OPEN = State.OPEN
 cdef object CLOSING = State.CLOSING
 cdef object FAILED = State.FAILED
@@ -42,12 +53,20 @@ cdef object DROPPED = Delivery.DROPPED
 
 cdef double NEVER = -1
 cdef Py_ssize_t TLS_HIGH_WATER = 16 * 1024  # bytes in a TLS transport from which on the peer counts as not reading
+cdef int MOST_POSTPONED = 8         # turns that a connection waits until others have given their memory back
 cdef double LIFETIME_SPREAD = 0.1   # of lifetime_seconds, by which a connection may end earlier
 
 PING_PAYLOAD = b"framewarden"
 """What our own Pings carry, so that their Pongs can be told from unsolicited ones (RFC 6455 5.5.3)."""
 
 _log = logging.getLogger("framewarden.session")
+
+
+def return_pages():
+    """Give the pages between allocated memory back to the system. glibc keeps them otherwise, and more after every
+    large block that is freed (its M_MMAP_THRESHOLD and M_TRIM_THRESHOLD grow); elsewhere this does nothing."""
+    with nogil:
+        malloc_trim(0)
 
 
 cdef class Connection(Link):
@@ -132,6 +151,8 @@ cdef class Connection(Link):
         self.stall_since = NEVER
         self.last_received = self.context.now()     # it has answered, if only by reading
         self.blocked = self.streaming
+        if self.inspector.rest.used:
+            self.yield_turn()
         self.direct = self.transport.get_write_buffer_size() == 0
         self.flush()
         self.set_reading()
@@ -187,10 +208,11 @@ cdef class Connection(Link):
         self.flooded = True
         if self.work is not None:
             self.work.clear()
+            self.work.cancel()
         if self.outbox is not None:
             self.outbox.clear()
         # What the transport holds goes with the next flush, not here, where a handler may be sending.
-        self.context.budget.charge(self, 0)
+        self.charge()
         if not self.flushing and not self.finished:
             self.wake()
 
@@ -201,6 +223,10 @@ cdef class Connection(Link):
             return 0    # read and thrown away, so that our Close arrives
         if size:
             self.last_received = self.context.now()
+            if self.context.budget.crowded:
+                self.inspector.append_rest(data, size)
+                self.yield_turn()
+                return 0
         self.flushing = True
         try:
             self.handle(self.inspector.receive(data, size))
@@ -228,7 +254,7 @@ cdef class Connection(Link):
                     self.handler_failed(error)
                     return 0
                 if result is not None:
-                    self.give_time(result)
+                    self.give_time(result, (<Message>event).inflated_bytes)
                 if self.flooded:
                     return 0
             elif type(event) is Pong and self.ping_sent >= 0 and (<Pong>event).data == PING_PAYLOAD:
@@ -272,7 +298,12 @@ cdef class Connection(Link):
         self.yielding = False
         if self.finished:
             return
-        if self.inspector.rest.used and self.full_since < 0:
+        if self.inspector.rest.used and self.full_since < 0 and not self.stalled:
+            if self.context.budget.crowded and self.postponed < MOST_POSTPONED:
+                self.postponed += 1
+                self.yield_turn()
+                return
+            self.postponed = 0
             self.take(<uint8_t *>PyByteArray_AS_STRING(self.buffer), 0)
         self.set_reading()
 
@@ -306,16 +337,16 @@ cdef class Connection(Link):
             self.handler_failed(error)
         else:
             if result is not None:
-                self.give_time(result)
+                self.give_time(result, 0)
         return 0
 
-    cdef int give_time(self, object awaitable) except -1:
+    cdef int give_time(self, object awaitable, object size) except -1:
         """A hook returned something: if it is awaitable, messages wait until it has been awaited."""
         if isinstance(awaitable, Awaitable):
             if self.work is None:
                 self.work = Work(self.context, self.limits, self)
             self.working = True
-            self.work.start(awaitable)
+            self.work.start(awaitable, size)
         return 0
 
     def call_handler(self, message):
@@ -402,6 +433,8 @@ cdef class Connection(Link):
             return 0
         buffers[index] = data
         del buffers[:index]
+        if not self.transport.get_write_buffer_size():
+            self.empty_at = self.given
         for data in buffers:
             self.given += <uint64_t>len(data)
         if len(buffers) == 1:
@@ -513,10 +546,10 @@ cdef class Connection(Link):
         cdef Py_ssize_t held = 0
         if not self.gone:
             held = <Py_ssize_t>self.inspector.held()
-            if self.stalled:
-                held += <Py_ssize_t>self.transport.get_write_buffer_size()
+            if self.stalled:    # the transport keeps a buffer until its last byte has left
+                held += <Py_ssize_t>(self.given - self.empty_at)
         if self.work is not None:
-            held += <Py_ssize_t>self.work.bytes
+            held += <Py_ssize_t>self.work.held
         if self.outbox is not None:
             held += <Py_ssize_t>self.outbox.bytes
         if held != self.charged:

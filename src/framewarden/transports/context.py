@@ -6,6 +6,7 @@ from typing import Protocol
 from framewarden.admission import Admission, report_refusal
 from framewarden.policy import Policy
 from framewarden.session import Handler
+from framewarden.transports._connection import return_pages
 from framewarden.transports.budget import MemoryBudget, memory_limit
 from framewarden.transports.wheel import TimerWheel
 
@@ -66,12 +67,13 @@ class Context:
         self.wheel = TimerWheel(loop, tick)
         self.now = loop.time
         self.on_message = handler.on_message
-        self.budget = MemoryBudget(memory_limit(limits.max_memory_bytes, workers))
+        self.budget = MemoryBudget(memory_limit(limits.max_memory_bytes, workers), self._return_pages)
         self.buffer = bytearray(RECEIVE_BUFFER_BYTES)
         self.members: set[Member] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._waiters: list[asyncio.Future[None]] = []
         self._to_flush: list[Flushable] = []
+        self._settling = False
 
     def refused(self, rule: str, address: str) -> None:
         """A peer was refused before it was connected."""
@@ -90,6 +92,17 @@ class Context:
                 connection.flush()
             except Exception as error:  # noqa: BLE001  # one connection's error is not that of those behind it
                 self.loop.call_exception_handler({"message": "framewarden: a flush failed", "exception": error})
+
+    def _return_pages(self) -> None:
+        """What is given back is free when its holder has returned, and its tasks and handles are gone, too."""
+        if not self._settling:
+            self._settling = True
+            self.loop.call_soon(self.loop.call_soon, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = False
+        return_pages()
+        self.budget.settle()
 
     def keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         """Hold a reference to ``task`` until it is done: the event loop has only a weak one."""

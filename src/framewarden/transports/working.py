@@ -3,11 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from framewarden.engine import Message
 from framewarden.policy import Limits
-from framewarden.transports.context import Context
+
+if TYPE_CHECKING:  # it imports the connection, which imports this
+    from framewarden.transports.context import Context
 
 __all__ = ["Work", "Worker"]
 
@@ -40,9 +42,9 @@ class Work:
         worker: the connection.
     """
 
-    __slots__ = ("_context", "_limits", "_queue", "_task", "_worker", "bytes", "full")
+    __slots__ = ("_context", "_limits", "_queue", "_task", "_worker", "bytes", "full", "running")
 
-    def __init__(self, context: Context, limits: Limits, worker: Worker) -> None:
+    def __init__(self, context: "Context", limits: Limits, worker: Worker) -> None:
         self._context = context
         self._limits = limits
         self._worker = worker
@@ -50,12 +52,25 @@ class Work:
         self._task: asyncio.Task[None] | None = None
         self.bytes = 0
         self.full = False
+        self.running = 0
+        """Bytes of the message that the handler works on."""
 
     def __len__(self) -> int:
         return len(self._queue)
 
-    def start(self, awaitable: Awaitable[None]) -> None:
-        """Await what a hook of the handler returned, then handle what has come in meanwhile."""
+    @property
+    def held(self) -> int:
+        """Bytes of all messages that are kept here, with the one that the handler works on."""
+        return self.bytes + self.running
+
+    def start(self, awaitable: Awaitable[None], size: int = 0) -> None:
+        """Await what a hook of the handler returned, then handle what has come in meanwhile.
+
+        Args:
+            awaitable: it.
+            size: bytes of the message that the hook was given.
+        """
+        self.running = size
         self._task = self._context.keep(self._context.loop.create_task(self._run(awaitable)))
 
     def put(self, message: Message) -> None:
@@ -83,9 +98,9 @@ class Work:
             self._worker.queue_changed()
 
     def cancel(self) -> None:
-        """Stop what is being awaited."""
+        """Stop what is being awaited, but not before its first step: a task that never ran cannot say that it ended."""
         if self._task is not None:
-            self._task.cancel()
+            self._context.loop.call_soon(self._task.cancel)
 
     async def _run(self, awaitable: Awaitable[None]) -> None:
         try:
@@ -93,10 +108,12 @@ class Work:
             while self._queue:
                 message = self._queue.popleft()
                 self.bytes -= message.inflated_bytes + ENTRY_BYTES
+                self.running = message.inflated_bytes
                 if self.full and not self._holds(2):
                     self.full = False
                     self._worker.queue_changed()
                 result = self._worker.call_handler(message.data)
+                del message
                 if isinstance(result, Awaitable):
                     await result
         except asyncio.CancelledError as error:
@@ -107,5 +124,6 @@ class Work:
             self._worker.handler_failed(error)
         finally:
             self._task = None
+            self.running = 0
             if not self._context.loop.is_closed():
                 self._worker.worked()
