@@ -45,7 +45,7 @@ class Attacked(Handler):
         if session.path == "/slow":
             return self.wait(session, message)
         if self.leak:
-            self.kept.append(bytes(256 * 1024))
+            self.kept.append(b"x" * (256 * 1024))
         session.send(message)
         return None
 

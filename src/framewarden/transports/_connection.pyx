@@ -53,7 +53,12 @@ cdef object DROPPED = Delivery.DROPPED
 
 cdef double NEVER = -1
 cdef Py_ssize_t TLS_HIGH_WATER = 16 * 1024  # bytes in a TLS transport from which on the peer counts as not reading
-cdef int MOST_POSTPONED = 8         # turns that a connection waits until others have given their memory back
+# When memory is short, a connection waits until others have given theirs back: so many turns at most, and not at all if
+# it reads and holds less than this.
+cdef int MOST_POSTPONED = 100
+cdef size_t SMALL_READ = 1024
+cdef Py_ssize_t LITTLE = 512 * 1024
+cdef Py_ssize_t STALLED_BYTES = 4096    # what a transport and an Outbox take when they hold anything
 cdef double LIFETIME_SPREAD = 0.1   # of lifetime_seconds, by which a connection may end earlier
 
 PING_PAYLOAD = b"framewarden"
@@ -214,7 +219,8 @@ cdef class Connection(Link):
         # What the transport holds goes with the next flush, not here, where a handler may be sending.
         self.charge()
         if not self.flushing and not self.finished:
-            self.wake()
+            self.flushing = True
+            self.context.end_soon(self)
 
     # ---- Bytes from the peer
 
@@ -223,7 +229,7 @@ cdef class Connection(Link):
             return 0    # read and thrown away, so that our Close arrives
         if size:
             self.last_received = self.context.now()
-            if self.context.budget.crowded:
+            if self.context.budget.crowded and (size >= SMALL_READ or self.charged >= LITTLE or self.inspector.rest.used):
                 self.inspector.append_rest(data, size)
                 self.yield_turn()
                 return 0
@@ -403,6 +409,8 @@ cdef class Connection(Link):
         """64 KiB wait: the socket gets them now. A Close that was queued stays the last thing to go."""
         if not self.finished:
             self.write(self.inspector.writer.take_pieces())
+            if self.stalled:
+                self.charge()
 
     def flush(self):
         """Write everything that was sent since the last flush, in one piece."""
@@ -547,7 +555,7 @@ cdef class Connection(Link):
         if not self.gone:
             held = <Py_ssize_t>self.inspector.held()
             if self.stalled:    # the transport keeps a buffer until its last byte has left
-                held += <Py_ssize_t>(self.given - self.empty_at)
+                held += <Py_ssize_t>(self.given - self.empty_at) + STALLED_BYTES
         if self.work is not None:
             held += <Py_ssize_t>self.work.held
         if self.outbox is not None:

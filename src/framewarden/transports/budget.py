@@ -46,9 +46,9 @@ class MemoryBudget:
 
     Args:
         limit: bytes.
-        on_fall: called when a sixteenth of the limit has been given back, each time; it has ``settle`` called when that is
-            free. What holders give back goes to the allocator, which need not give it to the system: fragments of it
-            would add up beyond the limit.
+        on_fall: called when a sixteenth of the limit has been given back, each time; it has ``settle`` called when
+            that is free. What holders give back goes to the allocator, which need not give it to the system: fragments
+            of it would add up beyond the limit.
     """
 
     def __init__(self, limit: int, on_fall: Callable[[], object] | None = None) -> None:

@@ -73,6 +73,7 @@ class Context:
         self.tasks: set[asyncio.Task[None]] = set()
         self._waiters: list[asyncio.Future[None]] = []
         self._to_flush: list[Flushable] = []
+        self._to_end: list[Flushable] = []
         self._settling = False
 
     def refused(self, rule: str, address: str) -> None:
@@ -85,13 +86,27 @@ class Context:
             self.loop.call_soon(self._flush_all)
         self._to_flush.append(connection)
 
+    def end_soon(self, connection: Flushable) -> None:
+        """Flush ``connection``, which was shed, in the next turn of the loop, before all others."""
+        if not self._to_end:
+            self.loop.call_soon(self._end_all)
+        self._to_end.append(connection)
+
+    def _end_all(self) -> None:
+        connections, self._to_end = self._to_end, []
+        for connection in connections:
+            self._flush(connection)
+
     def _flush_all(self) -> None:
         connections, self._to_flush = self._to_flush, []
         for connection in connections:
-            try:
-                connection.flush()
-            except Exception as error:  # noqa: BLE001  # one connection's error is not that of those behind it
-                self.loop.call_exception_handler({"message": "framewarden: a flush failed", "exception": error})
+            self._flush(connection)
+
+    def _flush(self, connection: Flushable) -> None:
+        try:
+            connection.flush()
+        except Exception as error:  # noqa: BLE001  # one connection's error is not that of those behind it
+            self.loop.call_exception_handler({"message": "framewarden: a flush failed", "exception": error})
 
     def _return_pages(self) -> None:
         """What is given back is free when its holder has returned, and its tasks and handles are gone, too."""
