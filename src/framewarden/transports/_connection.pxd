@@ -18,6 +18,7 @@ cdef class Connection(Link):
     cdef object context
     cdef object transport
     cdef object limits
+    cdef object budget
     cdef object now                     # the loop's clock
     cdef bytearray buffer               # the server's, for everything that comes in
     cdef object ending                  # None until we close
@@ -50,6 +51,7 @@ cdef class Connection(Link):
     cdef flag yielding      # the others have their turn before more is read
     cdef flag postponed     # turns of ours that passed because memory is short
     cdef flag reading
+    cdef flag flushes_itself    # a subclass does more than flush_now
     cdef flag called        # by the transport, with bytes that have come in
     cdef flag flooded       # the memory budget has ended it
     cdef flag direct        # nothing waits in the transport: the socket may be written to

@@ -75,6 +75,7 @@ cdef class Connection(Link):
     def __init__(self, context, transport, Inspector inspector not None, int descriptor, **session):
         self.context = context
         self.now = context.now
+        self.budget = context.budget
         self.transport = transport
         self.inspector = inspector
         self.limits = inspector.policy.limits
@@ -85,6 +86,7 @@ cdef class Connection(Link):
         self.close_by = self.ping_sent = self.full_since = NEVER
         self.frame_since = self.message_since = self.stall_since = NEVER
         self.reading = True
+        self.flushes_itself = type(self).flush is not Connection.flush
         self.descriptor = descriptor
         if descriptor < 0:
             transport.set_write_buffer_limits(TLS_HIGH_WATER)
@@ -221,7 +223,7 @@ cdef class Connection(Link):
             return 0    # read and thrown away, so that our Close arrives
         if size:
             self.last_received = self.now()
-            if self.context.budget.crowded and self.may_wait(size):
+            if self.budget.crowded and self.may_wait(size):
                 self.inspector.append_rest(data, size)
                 self.yield_turn()
                 return 0
@@ -237,7 +239,10 @@ cdef class Connection(Link):
             size == <size_t>PyByteArray_GET_SIZE(self.buffer) and self.descriptor >= 0
         ):
             self.yield_turn()
-        self.flush_now()
+        if self.flushes_itself:
+            self.flush()
+        else:
+            self.flush_now()
         return 0
 
     cdef bint may_wait(self, size_t size) except -1:
@@ -318,7 +323,7 @@ cdef class Connection(Link):
         if self.finished:
             return
         if self.inspector.rest.used and self.full_since < 0 and not self.stalled:
-            if self.context.budget.crowded and self.postponed < MOST_POSTPONED:
+            if self.budget.crowded and self.postponed < MOST_POSTPONED:
                 self.postponed += 1
                 self.yield_turn()
                 return
@@ -404,7 +409,7 @@ cdef class Connection(Link):
     cdef int release_close(self) except -1:
         """Nothing is said before our Close any more."""
         self.held = False
-        self.flush_now()
+        self.flush()
         return 0
 
     def handler_failed(self, error):
@@ -610,7 +615,7 @@ cdef class Connection(Link):
         if self.outbox is not None:
             held += <Py_ssize_t>self.outbox.bytes
         if held != self.charged:
-            self.context.budget.charge(self, held)
+            self.budget.charge(self, held)
         return 0
 
     cpdef find_peer(self):
