@@ -73,7 +73,9 @@ class MemoryBudget:
             self._leaving_bytes += more
             if not held:
                 self._leaving.discard(holder)
-            if self.crowded and self._leaving_bytes <= self.limit // 16:
+            if self._leaving_bytes > self.limit // 16:
+                self.crowded = True
+            elif self.crowded:
                 self._fallen()
         if held:
             self._holders.add(holder)
