@@ -404,7 +404,7 @@ async def test_messages_that_end_in_time_go_on():
 @run
 async def test_a_connection_has_a_lifetime_which_is_not_the_same_for_all():
     handler = Keeper()
-    async with serving(handler, limits=Limits(lifetime_seconds=2.0)) as server:
+    async with serving(handler, limits=Limits(lifetime_seconds=2.0, close_seconds=0.2)) as server:
         begun = time.monotonic()
         ends = []
 
