@@ -17,8 +17,8 @@ class Handler:
     returned, or what it returned has been awaited. Ping and Close are answered meanwhile. An exception is logged,
     without its text, and closes the connection with 1011 [handler-error].
 
-    When the connection is gone, what ``on_message`` is just doing has ``close_seconds`` to end; then it is cancelled. It
-    is cancelled at once when [memory-budget] ends the connection, since it may hold the message that was too much.
+    When the connection is gone, what ``on_message`` is just doing has ``close_seconds`` to end; then it is cancelled.
+    [memory-budget] cancels it at once, since it may hold the message that was too much.
     Messages that still wait are handled in this time if the peer said Close, and forgotten if it just went away.
 
     Attributes:
