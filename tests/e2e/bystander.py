@@ -16,7 +16,7 @@ import sys
 import time
 
 EVERY = 0.01
-QUIET = 60
+QUIET = 40
 """Messages before it is ready."""
 PATIENCE = 5.0
 """How long the last echoes may take."""

@@ -7,6 +7,7 @@ says the server had resident at most (VmHWM), so that no peak is missed.
 import contextlib
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -123,6 +124,7 @@ class Scene:
         """After the attack: everything that must be true of the server and of the good client."""
         seen = json.loads(self.good.end())
         peak, slowness = self.memory("VmHWM"), self.slowness()
+        assert peak <= self.idle + BUDGET * SLACK, f"peak {peak}, idle {self.idle}"
         until = time.monotonic() + PATIENCE
         while (after := self.memory("VmRSS")) > self.idle + AFTERWARDS and time.monotonic() < until:
             time.sleep(0.05)
@@ -146,7 +148,6 @@ class Scene:
         assert seen["lost"] == 0
         assert seen["sent"] > 100
         assert seen["p99"] <= LATE * slowness, figures
-        assert peak <= self.idle + BUDGET * SLACK, figures
         assert after <= self.idle + AFTERWARDS, figures
         lines = self.log.read_text().splitlines()
         assert [line for line in lines if not line.startswith(tuple(errors) or "\0")] == []
@@ -155,7 +156,7 @@ class Scene:
 @contextlib.contextmanager
 def attacked(folder, **options):
     """A server with a memory budget; ``limits`` and others as ``attacked.py`` takes them."""
-    options["limits"] = {"max_memory_bytes": BUDGET} | options.get("limits", {})
+    options["limits"] = {"max_memory_bytes": BUDGET, "ping_seconds": 50} | options.get("limits", {})
     scene = Scene(folder, options)
     socks = []
     try:
@@ -175,7 +176,7 @@ def test_a_slow_handshake(tmp_path):
     """Bytes of heads that never end, and peers that say nothing at all."""
     with attacked(tmp_path, limits={"handshake_seconds": 1.5}) as (scene, socks):
         request = head(scene.port)
-        until = time.monotonic() + 2.5
+        until = time.monotonic() + 2.2
         sent, closed, places = 0, 0, {}
         while time.monotonic() < until:
             while len(socks) - closed < 200:
@@ -240,7 +241,7 @@ def test_one_byte_at_a_time(tmp_path):
         socks.extend(upgraded(scene.port, 100))
         message = frame(1, b"x" * 60)
         echoes = dict.fromkeys(socks, 0)
-        until = time.monotonic() + 3
+        until = time.monotonic() + 2
         position = 0
         while time.monotonic() < until or position:
             byte = message[position : position + 1]
@@ -262,7 +263,7 @@ def test_empty_fragments(tmp_path):
         beginning = frame(1, b"x", fin=False)
         # As many as are allowed, a byte, and so on; and then too many.
         data = (beginning + (frame(0, b"", fin=False) * 63 + frame(0, b"y", fin=False)) * 15) * 2
-        closed = pour(upgraded(scene.port, 40), data, 3, read=True, again=lambda: upgraded(scene.port, 1)[0])
+        closed = pour(upgraded(scene.port, 40), data, 2, read=True, again=lambda: upgraded(scene.port, 1)[0])
         assert closed > 40
         state = scene.settled()
         assert state["members"] == 2
@@ -312,7 +313,7 @@ def test_compression_bombs(tmp_path, path):
     limits = {"max_write_stall_seconds": 1.0}
     with attacked(tmp_path, deflate={"min_bytes": 2**30}, limits=limits, send_buffer=65536) as (scene, socks):
         socks.extend(upgraded(scene.port, 100, path, DEFLATE, receive_buffer=65536))
-        pour(socks, bomb(MIB, 90), 3)
+        pour(socks, bomb(MIB, 90), 2.5)
         leave(socks)
         state = scene.settled()
         assert state["members"] == 2
@@ -357,7 +358,7 @@ def test_connection_churn(tmp_path):
     with attacked(tmp_path) as (scene, _):
         request = head(scene.port)
         ways = [b"", request[:50], request, request + b"x", request[:-4] + b"\r\nOrigin: http://elsewhere\r\n\r\n"]
-        until, count = time.monotonic() + 3, 0
+        until, count = time.monotonic() + 2, 0
         while time.monotonic() < until:
             for data in ways:
                 for end in (reset, lambda sock: sock.close()):
@@ -387,18 +388,21 @@ def test_silent_tls_peers(tmp_path):
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(32))
     options = {"certificate": str(pem), "authority": str(tmp_path / "ca.pem")}
     with attacked(tmp_path, limits={"handshake_seconds": 1.0}, **options) as (scene, socks):
-        until, closed = time.monotonic() + 3, 0
+        until, closed = time.monotonic() + 2, [0, 0, 0]
+        kinds = {}
         while time.monotonic() < until:
             while len(socks) < 200:
                 socks.append(dial(scene.port))
-                push(socks[-1], (b"", hello, b"GET / HTTP/1.1\r\n\r\n")[len(socks) % 3])
+                kinds[socks[-1]] = kind = random.randrange(3)
+                push(socks[-1], (b"", hello, b"GET / HTTP/1.1\r\n\r\n")[kind])
             gone = [sock for sock in socks if not pull(sock)]
-            closed += len(gone)
+            for sock in gone:
+                closed[kinds.pop(sock)] += 1
             leave(gone)
             socks[:] = [sock for sock in socks if sock not in gone]
             time.sleep(0.01)
         leave(socks)
-        assert closed > 100
+        assert min(closed) > 20
         scene.judge()
 
 

@@ -147,8 +147,7 @@ cdef class Connection(Link):
         self.direct = self.transport.get_write_buffer_size() == 0
         self.flush()
         self.set_reading()
-        if not self.blocked:
-            self.wake_waiters()
+        self.wake_waiters()     # a stream waits for this, too, while everything else is blocked behind it
 
     # ---- What is known
 

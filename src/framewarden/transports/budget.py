@@ -41,7 +41,7 @@ class MemoryBudget:
     Shedding goes on until an eighth of the limit is free, so that it is not done anew for every byte above the line:
     its cost, a sort, is shared by at least that many bytes.
 
-    A sixteenth of the limit is left free for what is not counted: the message that is just handled, Python's objects,
+    An eighth of the limit is left free for what is not counted: the message that is just handled, Python's objects,
     fragments between them.
 
     Args:
@@ -52,7 +52,7 @@ class MemoryBudget:
     """
 
     def __init__(self, limit: int, on_fall: Callable[[], object] | None = None) -> None:
-        self.limit = limit - limit // 16
+        self.limit = limit - limit // 8
         self.total = 0
         self._fall = max(limit // 16, SMALLEST_FALL)
         self._highest = 0  # total, since the last fall
@@ -73,7 +73,9 @@ class MemoryBudget:
             self._leaving_bytes += more
             if not held:
                 self._leaving.discard(holder)
-            if self.crowded and self._leaving_bytes <= self.limit // 16:
+            if self._leaving_bytes > self.limit // 16:
+                self.crowded = True
+            elif self.crowded:
                 self._fallen()
         if held:
             self._holders.add(holder)

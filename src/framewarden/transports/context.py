@@ -15,6 +15,8 @@ from framewarden.transports.wheel import TimerWheel
 __all__ = ["RECEIVE_BUFFER_BYTES", "Context", "Member"]
 
 RECEIVE_BUFFER_BYTES = 64 * 1024
+RETURN_SECONDS = 0.05
+"""Between two times that pages are given back to the system, which takes some milliseconds, unless memory is short."""
 LARGEST_TICK = 0.25
 SMALLEST_TICK = 0.01
 
@@ -79,6 +81,8 @@ class Context:
         self._to_flush: list[Flushable] = []
         self._to_end: list[Flushable] = []
         self._settling = False
+        self._return_at = 0.0
+        self._return_later: asyncio.TimerHandle | None = None
 
     def refused(self, rule: str, address: str) -> None:
         """A peer was refused before it was connected."""
@@ -120,8 +124,16 @@ class Context:
 
     def _settle(self) -> None:
         self._settling = False
-        return_pages()
+        if self.budget.crowded or self.now() >= self._return_at:  # else the next fall, or the end of the pause, does it
+            self._return_at = self.now() + RETURN_SECONDS
+            return_pages()
+        elif self._return_later is None:
+            self._return_later = self.loop.call_later(RETURN_SECONDS, self._return_now)
         self.budget.settle()
+
+    def _return_now(self) -> None:
+        self._return_later = None
+        return_pages()
 
     def keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         """Hold a reference to ``task`` until it is done: the event loop has only a weak one."""
