@@ -632,7 +632,8 @@ cdef class Inspector:
             ArgumentTypeError: text is not a str.
             ArgumentError: text has half of a surrogate pair, which UTF-8 cannot carry; or a fragmented message has
                 begun.
-            ClosedError: our Close has been handed out.
+            ClosedError: our Close has been handed out, or the connection has failed in the middle of a fragmented
+                message.
         """
         check_type("text", text, str)
         return self.put_text(text)
@@ -811,6 +812,8 @@ cdef class Inspector:
         """A message may be sent: nothing has ended, and none is being sent in fragments."""
         self.check_open()
         if self.writer.fragmented:
+            if self.state is FAILED:
+                raise ClosedError("the connection has failed in the middle of a fragmented message")
             raise ArgumentError("a fragmented message has begun: send its final fragment first (RFC 6455 5.4)")
         return 0
 

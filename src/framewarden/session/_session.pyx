@@ -203,8 +203,8 @@ cdef class Session:
             self.link.set_streaming(True)
             try:
                 await send_fragments(self, chunks)
-            except BaseException as error:
-                if self.inspector.writer.fragmented and not isinstance(error, ClosedError):
+            except BaseException:
+                if self.inspector.writer.fragmented and not self.inspector.close_sent:
                     self.inspector.fail("handler-error", "stream() ended early")
                     self.link.wake()
                 raise

@@ -51,9 +51,9 @@ cdef class Connection(Link):
     cdef flag yielding      # the others have their turn before more is read
     cdef flag postponed     # turns of ours that passed because memory is short
     cdef flag reading
-    cdef flag flushes_itself    # a subclass does more than flush_now
     cdef flag called        # by the transport, with bytes that have come in
     cdef flag flooded       # the memory budget has ended it
+    cdef flag flushes       # a subclass has a flush() of its own
     cdef flag direct        # nothing waits in the transport: the socket may be written to
 
     cdef int take(self, const uint8_t *data, size_t size) except -1

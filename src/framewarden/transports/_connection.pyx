@@ -86,7 +86,7 @@ cdef class Connection(Link):
         self.close_by = self.ping_sent = self.full_since = NEVER
         self.frame_since = self.message_since = self.stall_since = NEVER
         self.reading = True
-        self.flushes_itself = type(self).flush is not Connection.flush
+        self.flushes = type(self).flush is not Connection.flush
         self.descriptor = descriptor
         if descriptor < 0:
             transport.set_write_buffer_limits(TLS_HIGH_WATER)
@@ -238,7 +238,7 @@ cdef class Connection(Link):
             size == <size_t>PyByteArray_GET_SIZE(self.buffer) and self.descriptor >= 0
         ):
             self.yield_turn()
-        if self.flushes_itself:
+        if self.flushes:
             self.flush()
         else:
             self.flush_now()
@@ -255,7 +255,7 @@ cdef class Connection(Link):
         """The stream has ended, by the peer's Close or by what is wrong with it, while the handler works on what came
         before. Its answers go before our Close: RFC 6455 5.5.1 lets an endpoint finish what it is sending, 7.1.7
         demands no haste. Not longer than close_seconds."""
-        if not self.held and self.close_by < 0:
+        if not self.held and self.close_by < 0 and not self.flooded:
             self.held = True
             self.close_by = self.now() + self.limits.close_seconds
             self.context.wheel.add(self, self.close_by)
@@ -446,10 +446,7 @@ cdef class Connection(Link):
         if self.finished:
             return 0
         state = self.inspector.state
-        if self.outbox is not None:
-            if state is FAILED:
-                self.outbox.clear()
-            self.move()
+        self.move()
         if self.held:
             self.write(self.inspector.writer.take_pieces())
         elif not (self.stalled and self.inspector.close_frame is not None and self.outbox is not None and self.outbox):
@@ -458,6 +455,7 @@ cdef class Connection(Link):
             state = self.inspector.state
         if state is not OPEN and not self.held:
             self.closing(state)
+        self.wake_waiters()
         self.charge()
         return 0
 
@@ -558,7 +556,13 @@ cdef class Connection(Link):
         return <size_t>self.transport.get_write_buffer_size() + self.inspector.writer.waiting()
 
     cdef int move(self) except -1:
-        """Send what has waited, as long as the socket takes it."""
+        """Send what has waited, as long as the socket takes it. Nothing goes behind a Close, nor before one that says
+        that something is wrong."""
+        if self.outbox is None:
+            return 0
+        if self.inspector.close_sent or self.inspector.state is FAILED:
+            self.outbox.clear()
+            self.session.dropped = self.outbox.dropped
         while self.outbox and not self.blocked:
             if self.inspector.put_prepared(<Prepared>self.outbox.pop()):
                 self.relieve()
@@ -568,6 +572,7 @@ cdef class Connection(Link):
         self.streaming = streaming
         self.blocked = streaming or self.stalled
         if not self.blocked and not self.finished:
+            self.move()     # now: it goes before what is sent next
             if not self.flushing:
                 self.wake()
             self.wake_waiters()
@@ -648,6 +653,9 @@ cdef class Connection(Link):
         """Nothing is read or written any more; what the handler has not seen yet it still sees."""
         if not self.finished:
             self.finished = True
+            # Nothing more is sent, also where no Close has left: it would be kept, and nobody would write it.
+            self.inspector.receive_eof()
+            self.inspector.close_sent = True
             self.wake_waiters()
             if not self.working:
                 self.tell_close()
@@ -763,7 +771,10 @@ cdef class Connection(Link):
                 return self.close_by
             if self.held:
                 self.release_close()
-                return None
+                if self.finished:
+                    return None
+                self.close_by = now + limits.close_seconds  # it waits behind what the peer has to read first
+                return self.close_by
             self.transport.abort()      # RFC 6455 7.1.7 lets us close without the peer's Close
             return None
         rule = self.overdue(now)
