@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 
 import pytest
@@ -212,6 +213,36 @@ async def test_closing_does_not_wait_for_a_moment():
         await server.drain()
         await server.close()
         server.reload(Policy())  # too late, but nothing breaks
+
+
+@run
+async def test_a_close_right_behind_a_verdict_leaves_nobody():
+    class Closing(Handler):
+        def authenticate(self, request):
+            self.closing = asyncio.ensure_future(server.close())  # begins before the task that makes the transport
+            return Identity(subject="somebody")
+
+    handler = Closing()
+    async with serving(handler, limits=Limits(close_seconds=60)) as server, connected(server) as client:
+        client.send(head(server))
+        with contextlib.suppress(ConnectionResetError):
+            assert await client.read_eof() == b""
+        await asyncio.wait_for(handler.closing, 5)
+        assert not server._context.members
+
+
+@run
+async def test_a_close_right_behind_an_accept_over_tls_leaves_nobody():
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    async with serving(limits=Limits(close_seconds=60), ssl=tls) as server:
+        with socket.create_connection(server.address):
+            [listener] = server._acceptor.sockets
+            server._acceptor._accept(listener)
+            assert server._context.members
+            pending = server._acceptor._pending
+            await asyncio.wait_for(server.close(), 5)
+            assert not server._context.members
+            assert len(pending) == 0
 
 
 @run
