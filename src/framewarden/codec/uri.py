@@ -20,8 +20,8 @@ MAX_URI = 8 * 1024
 
 _SCHEMES = {"ws": 80, "wss": 443}
 _URI = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)")
-# RFC 1035 2.3.4: a label has 63 octets or less; only the one of the root, behind a last dot, is empty. The resolver gets
-# no other: it would raise UnicodeError.
+# RFC 1035 2.3.4: a label has 63 octets or less; only the one of the root, behind a last dot, is empty. Looking up any
+# other raises UnicodeError.
 _LABELS = re.compile(r"[^.]{1,63}(?:\.[^.]{1,63})*\.?")
 
 
