@@ -262,6 +262,25 @@ async def test_a_drain_that_is_cancelled_leaves_no_timers(monkeypatch):
         client.reset()
 
 
+@both
+@run
+async def test_closing_ends_what_a_drain_has_left(carrier):
+    """One that was cancelled, and one that goes on."""
+    limits = Limits(drain_seconds=600, close_seconds=0.5)
+    async with serving(limits=limits, carrier=carrier) as server, upgraded(server) as client:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(server.drain(), 0.1)
+        draining = asyncio.ensure_future(server.drain())
+        await asyncio.sleep(0)
+        closing = asyncio.ensure_future(server.close(1012))
+        assert (await client.read_close())[0] == 1012
+        assert not closing.done()
+        client.send(close(1012))
+        assert await client.read_eof() == b""
+        await asyncio.wait_for(asyncio.gather(draining, closing), 5)
+        assert not server._context.members
+
+
 # What a server is not begun with
 
 
