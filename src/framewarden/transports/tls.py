@@ -111,7 +111,7 @@ class TlsAdmission(AdmissionProtocol):
         super().__init__(context, sock, address, upgrade, on_gone)
         self.charged = 0
         context.budget.charge(self, HANDSHAKE_BYTES)
-        self.connecting = context.keep(context.loop.create_task(self._connect(loop, tls)))
+        self._connect_by(self._connect(loop, tls))
 
     async def _connect(self, loop: PeerErrorsAside, tls: ssl.SSLContext) -> None:
         # The deadline of the handshake runs from accept, in the wheel; aiofastnet's must not come before it.
