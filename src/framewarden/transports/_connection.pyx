@@ -45,7 +45,7 @@ cdef Py_ssize_t TLS_HIGH_WATER = 16 * 1024  # bytes in a TLS transport from whic
 # When memory is short, a connection waits until others have given theirs back: so many turns at most, and not at all if
 # it reads and holds less than this.
 cdef int MOST_POSTPONED = 100
-cdef size_t SMALL_READ = 1024
+cdef size_t SMALL_READ = 4096
 cdef Py_ssize_t LITTLE = 512 * 1024
 cdef Py_ssize_t STALLED_BYTES = 4096    # what a transport and an Outbox take when they hold anything
 cdef double LIFETIME_SPREAD = 0.1   # of lifetime_seconds, by which a connection may end earlier
