@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 
 import pytest
@@ -215,6 +216,36 @@ async def test_closing_does_not_wait_for_a_moment():
 
 
 @run
+async def test_a_close_right_behind_a_verdict_leaves_nobody():
+    class Closing(Handler):
+        def authenticate(self, request):
+            self.closing = asyncio.ensure_future(server.close())  # begins before the task that makes the transport
+            return Identity(subject="somebody")
+
+    handler = Closing()
+    async with serving(handler, limits=Limits(close_seconds=60)) as server, connected(server) as client:
+        client.send(head(server))
+        with contextlib.suppress(ConnectionResetError):
+            assert await client.read_eof() == b""
+        await asyncio.wait_for(handler.closing, 5)
+        assert not server._context.members
+
+
+@run
+async def test_a_close_right_behind_an_accept_over_tls_leaves_nobody():
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    async with serving(limits=Limits(close_seconds=60), ssl=tls) as server:
+        with socket.create_connection(server.address):
+            [listener] = server._acceptor.sockets
+            server._acceptor._accept(listener)
+            assert server._context.members
+            pending = server._acceptor._pending
+            await asyncio.wait_for(server.close(), 5)
+            assert not server._context.members
+            assert len(pending) == 0
+
+
+@run
 async def test_a_drain_that_is_cancelled_leaves_no_timers(monkeypatch):
     monkeypatch.setattr("framewarden.transports.server.random.uniform", lambda low, high: 0.2)
     async with serving(limits=Limits(drain_seconds=60)) as server, upgraded(server) as client:
@@ -229,6 +260,25 @@ async def test_a_drain_that_is_cancelled_leaves_no_timers(monkeypatch):
         client.send(frame(9, b"still?"))
         assert await client.read_frame() == (0x8A, b"still?")
         client.reset()
+
+
+@both
+@run
+async def test_closing_ends_what_a_drain_has_left(carrier):
+    """One that was cancelled, and one that goes on."""
+    limits = Limits(drain_seconds=600, close_seconds=0.5)
+    async with serving(limits=limits, carrier=carrier) as server, upgraded(server) as client:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(server.drain(), 0.1)
+        draining = asyncio.ensure_future(server.drain())
+        await asyncio.sleep(0)
+        closing = asyncio.ensure_future(server.close(1012))
+        assert (await client.read_close())[0] == 1012
+        assert not closing.done()
+        client.send(close(1012))
+        assert await client.read_eof() == b""
+        await asyncio.wait_for(asyncio.gather(draining, closing), 5)
+        assert not server._context.members
 
 
 # What a server is not begun with

@@ -90,3 +90,35 @@ supervise(work)
         os.kill(process.pid, signal.SIGTERM)
         assert process.communicate(timeout=20)[0] == "over\n"
     assert process.returncode == 0
+
+
+def test_a_system_without_room_for_a_worker_does_not_end_those_that_live():
+    source = """
+fork, forks = os.fork, []
+
+def fail_the_third():
+    forks.append(0)
+    if len(forks) == 3:
+        raise BlockingIOError(11, "no room")
+    return fork()
+
+def work(orders):
+    os.write(1, b"%d\\n" % os.getpid())
+    orders.send(READY)
+    while orders.recv(1) != b"S":
+        pass
+    os.write(1, b"obeys\\n")
+
+os.fork = fail_the_third
+supervise(work)
+"""
+    with running(source) as process:
+        first, _ = sorted(process.stdout.readline() for _ in range(3))[:2]
+        os.kill(int(first), signal.SIGKILL)
+        assert process.stdout.readline().endswith("ended: SIGKILL; starting another in 0.1 s\n")
+        assert process.stdout.readline() == "a worker cannot be started: no room; trying again in 0.2 s\n"
+        int(process.stdout.readline())
+        os.kill(process.pid, signal.SIGTERM)
+        out, _ = process.communicate(timeout=20)
+    assert out == "obeys\nobeys\nover\n"
+    assert process.returncode == 0

@@ -19,6 +19,17 @@ cdef extern from "Python.h":
     int PyUnicode_Resize(PyObject **, Py_ssize_t) except -1
     void *PyUnicode_1BYTE_DATA(PyObject *) noexcept
 
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #if defined(__GLIBC__)
+    #include <malloc.h>
+    #else
+    #define malloc_trim(pad) (0)
+    #endif
+    """
+    int malloc_trim(size_t) nogil
+
 cdef size_t SMALLEST = 64
 cdef size_t SCRATCH_KEPT = 256 * 1024   # bytes of scratch that stay with the process between two messages
 
@@ -141,3 +152,10 @@ cdef int give_back(Scratch scratch) except -1:
     if scratch.capacity > SCRATCH_KEPT and scratch is shared:
         shared = None
     return 0
+
+
+def return_pages() -> None:
+    """Give the pages between allocated memory back to the system. glibc keeps them otherwise, and more after every
+    large block that is freed (its M_MMAP_THRESHOLD and M_TRIM_THRESHOLD grow); elsewhere this does nothing."""
+    with nogil:
+        malloc_trim(0)

@@ -20,6 +20,9 @@ MAX_URI = 8 * 1024
 
 _SCHEMES = {"ws": 80, "wss": 443}
 _URI = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)")
+# RFC 1035 2.3.4: a label has 63 octets or less; only the one of the root, behind a last dot, is empty. Looking up any
+# other raises UnicodeError.
+_LABELS = re.compile(r"[^.]{1,63}(?:\.[^.]{1,63})*\.?")
 
 
 class WebSocketUri(msgspec.Struct, frozen=True):
@@ -59,7 +62,7 @@ def parse_uri(uri: str) -> WebSocketUri:
         raise ArgumentError("a WebSocket URI has no user and no password; send a header instead")
     host = HOST.fullmatch(match["authority"])
     port = _SCHEMES[scheme] if host is None or not host["port"] else int(host["port"])
-    if host is None or "%" in host["name"] or not 0 < port <= 65535:
+    if host is None or "%" in host["name"] or not _LABELS.fullmatch(host["name"]) or not 0 < port <= 65535:
         raise ArgumentError("the URI's host must be a name in ASCII or an IP address, its port 1 to 65535")
     rest = match["rest"] if match["rest"].startswith("/") else f"/{match['rest']}"
     if TARGET.fullmatch(rest) is None:

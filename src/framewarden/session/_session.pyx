@@ -18,6 +18,7 @@ cdef object OPEN = State.OPEN
 cdef object SENT = Delivery.SENT
 cdef object BUFFERED = Delivery.BUFFERED
 cdef object DROPPED = Delivery.DROPPED
+cdef Py_ssize_t AT_ONCE = 4096      # bytes of a prepared message
 
 
 cdef class Link:
@@ -144,7 +145,8 @@ cdef class Session:
             self.inspector.check_open()
             delivery = self.link.put(message, key)
             return delivery
-        self.written(self.inspector.put_prepared(message))
+        # At once what is large: a broadcast would fill the memory with copies of it before the first one leaves.
+        self.written(self.inspector.put_prepared(message) or len(message.payload) >= AT_ONCE)
         return SENT
 
     cdef int written(self, bint full) except -1:

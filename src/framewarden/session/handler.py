@@ -18,6 +18,7 @@ class Handler:
     without its text, and closes the connection with 1011 [handler-error].
 
     When the connection is gone, what ``on_message`` is just doing has ``close_seconds`` to end; then it is cancelled.
+    [memory-budget] cancels it at once, since it may hold the message that was too much.
     Messages that still wait are handled in this time if the peer said Close, and forgotten if it just went away.
 
     Attributes:

@@ -18,6 +18,7 @@ cdef class Connection(Link):
     cdef object context
     cdef object transport
     cdef object limits
+    cdef object budget
     cdef object now                     # the loop's clock
     cdef bytearray buffer               # the server's, for everything that comes in
     cdef object ending                  # None until we close
@@ -38,6 +39,7 @@ cdef class Connection(Link):
     cdef uint64_t frame_at              # offsets of the frame and the message that these times belong to
     cdef uint64_t message_at
     cdef uint64_t given                 # bytes that the transport was given to write
+    cdef uint64_t empty_at              # given, when nothing of it waited last
     cdef uint64_t taken                 # and how many of them had left, when it was last looked at
     cdef flag finished      # nothing may be written any more
     cdef flag gone          # the transport is
@@ -47,6 +49,7 @@ cdef class Connection(Link):
     cdef flag stalled       # the peer does not read what we write
     cdef flag streaming     # a message is sent in fragments
     cdef flag yielding      # the others have their turn before more is read
+    cdef flag postponed     # turns of ours that passed because memory is short
     cdef flag reading
     cdef flag called        # by the transport, with bytes that have come in
     cdef flag flooded       # the memory budget has ended it
@@ -55,10 +58,11 @@ cdef class Connection(Link):
 
     cdef int take(self, const uint8_t *data, size_t size) except -1
     cdef int handle(self, list events) except -1
+    cdef bint may_wait(self, size_t size) except -1
     cdef int hold_close(self) except -1
     cdef int release_close(self) except -1
     cdef int call(self, object hook, tuple arguments) except -1
-    cdef int give_time(self, object awaitable) except -1
+    cdef int give_time(self, object awaitable, object size) except -1
     cdef int note_unfinished(self) except -1
     cdef int yield_turn(self) except -1
     cdef int set_reading(self) except -1

@@ -42,6 +42,12 @@ cdef object DROPPED = Delivery.DROPPED
 
 cdef double NEVER = -1
 cdef Py_ssize_t TLS_HIGH_WATER = 16 * 1024  # bytes in a TLS transport from which on the peer counts as not reading
+# When memory is short, a connection waits until others have given theirs back: so many turns at most, and not at all if
+# it reads and holds less than this.
+cdef int MOST_POSTPONED = 100
+cdef size_t SMALL_READ = 4096
+cdef Py_ssize_t LITTLE = 512 * 1024
+cdef Py_ssize_t STALLED_BYTES = 4096    # what a transport and an Outbox take when they hold anything
 cdef double LIFETIME_SPREAD = 0.1   # of lifetime_seconds, by which a connection may end earlier
 
 PING_PAYLOAD = b"framewarden"
@@ -69,6 +75,7 @@ cdef class Connection(Link):
     def __init__(self, context, transport, Inspector inspector not None, int descriptor, **session):
         self.context = context
         self.now = context.now
+        self.budget = context.budget
         self.transport = transport
         self.inspector = inspector
         self.limits = inspector.policy.limits
@@ -135,9 +142,12 @@ cdef class Connection(Link):
         self.stall_since = NEVER
         self.last_received = self.now()     # it has answered, if only by reading
         self.blocked = self.streaming
+        if self.inspector.rest.used:
+            self.yield_turn()
         self.direct = self.transport.get_write_buffer_size() == 0
         self.flush()
         self.set_reading()
+        self.wake_waiters()     # a stream waits for this, too, while everything else is blocked behind it
 
     # ---- What is known
 
@@ -196,12 +206,14 @@ cdef class Connection(Link):
         self.held = False
         if self.work is not None:
             self.work.clear()
+            self.work.cancel()
         if self.outbox is not None:
             self.outbox.clear()
         # What the transport holds goes with the next flush, not here, where a handler may be sending.
-        self.context.budget.charge(self, 0)
+        self.charge()
         if not self.flushing and not self.finished:
-            self.wake()
+            self.flushing = True
+            self.context.end_soon(self)
 
     # ---- Bytes from the peer
 
@@ -210,6 +222,10 @@ cdef class Connection(Link):
             return 0    # read and thrown away, so that our Close arrives
         if size:
             self.last_received = self.now()
+            if self.budget.crowded and self.may_wait(size):
+                self.inspector.append_rest(data, size)
+                self.yield_turn()
+                return 0
         self.flushing = True
         try:
             self.handle(self.inspector.receive(data, size))
@@ -228,10 +244,17 @@ cdef class Connection(Link):
             self.flush_now()
         return 0
 
+    cdef bint may_wait(self, size_t size) except -1:
+        """Memory is short: whether this read waits for others to give theirs back. Small ones of a connection that
+        holds little go on."""
+        if self.inspector.ended:
+            return False
+        return size >= SMALL_READ or self.charged >= LITTLE or self.inspector.rest.used != 0
+
     cdef int hold_close(self) except -1:
         """The stream has ended, by the peer's Close or by what is wrong with it, while the handler works on what came
-        before. Its answers go before our Close: RFC 6455 5.5.1 lets an endpoint finish what it is sending, 7.1.7 demands
-        no haste. Not longer than close_seconds."""
+        before. Its answers go before our Close: RFC 6455 5.5.1 lets an endpoint finish what it is sending, 7.1.7
+        demands no haste. Not longer than close_seconds."""
         if not self.held and self.close_by < 0 and not self.flooded:
             self.held = True
             self.close_by = self.now() + self.limits.close_seconds
@@ -252,7 +275,7 @@ cdef class Connection(Link):
                     self.handler_failed(error)
                     return 0
                 if result is not None:
-                    self.give_time(result)
+                    self.give_time(result, (<Message>event).inflated_bytes)
                 if self.flooded:
                     return 0
             elif type(event) is Pong and self.ping_sent >= 0 and (<Pong>event).data == PING_PAYLOAD:
@@ -298,7 +321,12 @@ cdef class Connection(Link):
         self.yielding = False
         if self.finished:
             return
-        if self.inspector.rest.used and self.full_since < 0:
+        if self.inspector.rest.used and self.full_since < 0 and not self.stalled:
+            if self.budget.crowded and self.postponed < MOST_POSTPONED:
+                self.postponed += 1
+                self.yield_turn()
+                return
+            self.postponed = 0
             self.take(<uint8_t *>PyByteArray_AS_STRING(self.buffer), 0)
         self.set_reading()
 
@@ -332,16 +360,16 @@ cdef class Connection(Link):
             self.handler_failed(error)
         else:
             if result is not None:
-                self.give_time(result)
+                self.give_time(result, 0)
         return 0
 
-    cdef int give_time(self, object awaitable) except -1:
+    cdef int give_time(self, object awaitable, object size) except -1:
         """A hook returned something: if it is awaitable, messages wait until it has been awaited."""
         if isinstance(awaitable, Awaitable):
             if self.work is None:
                 self.work = Work(self.context, self.limits, self)
             self.working = True
-            self.work.start(awaitable)
+            self.work.start(awaitable, size)
         return 0
 
     def call_handler(self, message):
@@ -406,6 +434,8 @@ cdef class Connection(Link):
         """64 KiB wait: the socket gets them now. A Close that was queued stays the last thing to go."""
         if not self.finished:
             self.write(self.inspector.writer.take_pieces())
+            if self.stalled:
+                self.charge()
 
     def flush(self):
         """Write everything that was sent since the last flush, in one piece."""
@@ -482,6 +512,8 @@ cdef class Connection(Link):
         cdef bytes data
         if sent > 0:
             buffers[0] = (<bytes>buffers[0])[sent:]
+        if not self.transport.get_write_buffer_size():
+            self.empty_at = self.given
         for data in buffers:
             self.given += <uint64_t>len(data)
         if self.direct and self.descriptor >= 0:
@@ -580,14 +612,14 @@ cdef class Connection(Link):
         cdef Py_ssize_t held = 0
         if not self.gone:
             held = <Py_ssize_t>self.inspector.held()
-            if self.stalled:
-                held += <Py_ssize_t>self.transport.get_write_buffer_size()
+            if self.stalled:    # the transport keeps a buffer until its last byte has left
+                held += <Py_ssize_t>(self.given - self.empty_at) + STALLED_BYTES
         if self.work is not None:
-            held += <Py_ssize_t>self.work.bytes
+            held += <Py_ssize_t>self.work.held
         if self.outbox is not None:
             held += <Py_ssize_t>self.outbox.bytes
         if held != self.charged:
-            self.context.budget.charge(self, held)
+            self.budget.charge(self, held)
         return 0
 
     cpdef find_peer(self):

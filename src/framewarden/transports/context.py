@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from framewarden.admission import Admission, report_refusal
+from framewarden.codec._payload import return_pages
 from framewarden.engine import Event
 from framewarden.policy import Policy
 from framewarden.session import Handler, Session
@@ -14,6 +15,8 @@ from framewarden.transports.wheel import TimerWheel
 __all__ = ["RECEIVE_BUFFER_BYTES", "Context", "Member"]
 
 RECEIVE_BUFFER_BYTES = 64 * 1024
+RETURN_SECONDS = 0.05
+"""Between two times that pages are given back to the system, which takes some milliseconds, unless memory is short."""
 LARGEST_TICK = 0.25
 SMALLEST_TICK = 0.01
 
@@ -70,12 +73,16 @@ class Context:
         self.on_message = handler.on_message
         self.on_control: Callable[[Session, Event], None] | None = None
         """Called with the session and a Ping, Pong or Close of its peer, for who wants to know of them."""
-        self.budget = MemoryBudget(memory_limit(limits.max_memory_bytes, workers))
+        self.budget = MemoryBudget(memory_limit(limits.max_memory_bytes, workers), self._return_pages)
         self.buffer = bytearray(RECEIVE_BUFFER_BYTES)
         self.members: set[Member] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._waiters: list[asyncio.Future[None]] = []
         self._to_flush: list[Flushable] = []
+        self._to_end: list[Flushable] = []
+        self._settling = False
+        self._return_at = 0.0
+        self._return_later: asyncio.TimerHandle | None = None
 
     def refused(self, rule: str, address: str) -> None:
         """A peer was refused before it was connected."""
@@ -87,13 +94,46 @@ class Context:
             self.loop.call_soon(self._flush_all)
         self._to_flush.append(connection)
 
+    def end_soon(self, connection: Flushable) -> None:
+        """Flush ``connection``, which was shed, in the next turn of the loop, before all others."""
+        if not self._to_end:
+            self.loop.call_soon(self._end_all)
+        self._to_end.append(connection)
+
+    def _end_all(self) -> None:
+        connections, self._to_end = self._to_end, []
+        for connection in connections:
+            self._flush(connection)
+
     def _flush_all(self) -> None:
         connections, self._to_flush = self._to_flush, []
         for connection in connections:
-            try:
-                connection.flush()
-            except Exception as error:  # noqa: BLE001  # one connection's error is not that of those behind it
-                self.loop.call_exception_handler({"message": "framewarden: a flush failed", "exception": error})
+            self._flush(connection)
+
+    def _flush(self, connection: Flushable) -> None:
+        try:
+            connection.flush()
+        except Exception as error:  # noqa: BLE001  # one connection's error is not that of those behind it
+            self.loop.call_exception_handler({"message": "framewarden: a flush failed", "exception": error})
+
+    def _return_pages(self) -> None:
+        """What is given back is free when its holder has returned, and its tasks and handles are gone, too."""
+        if not self._settling:
+            self._settling = True
+            self.loop.call_soon(self.loop.call_soon, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = False
+        if self.budget.crowded or self.now() >= self._return_at:  # else the next fall, or the end of the pause, does it
+            self._return_at = self.now() + RETURN_SECONDS
+            return_pages()
+        elif self._return_later is None:
+            self._return_later = self.loop.call_later(RETURN_SECONDS, self._return_now)
+        self.budget.settle()
+
+    def _return_now(self) -> None:
+        self._return_later = None
+        return_pages()
 
     def keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         """Hold a reference to ``task`` until it is done: the event loop has only a weak one."""

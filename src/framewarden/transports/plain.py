@@ -197,7 +197,7 @@ class PlainAdmission(AdmissionProtocol):
 
     def _accept(self, accepted: Accepted) -> None:
         self._doorway.forget(self._descriptor, closing=False)
-        self.connecting = self._context.keep(self._context.loop.create_task(self._connect(accepted)))
+        self._connect_by(self._connect(accepted))
 
     async def _connect(self, accepted: Accepted) -> None:
         if not await self._make_transport(self._context.loop.connect_accepted_socket(lambda: self, self._sock)):

@@ -275,11 +275,10 @@ class Server:
                 timer.cancel()
 
     def _stop_accepting(self) -> Context | None:
-        """The context whose connections are to be ended; None: they are, or another call is at it."""
-        if self._acceptor is None:
-            return None
-        self._acceptor.close()
-        self._acceptor = None
+        """The context whose connections are to be ended, if another call is at it as well; None: it never began."""
+        if self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
         return self._context
 
     async def _end(self, context: Context, patience: float) -> None:

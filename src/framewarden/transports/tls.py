@@ -25,6 +25,8 @@ OLD_VERSIONS = (
     ssl.TLSVersion.TLSv1,
     ssl.TLSVersion.TLSv1_1,
 )
+HANDSHAKE_BYTES = 128 * 1024
+"""What OpenSSL and aiofastnet take for a TLS handshake, as measured: the peer has to say nothing for it."""
 LOOKS = 3
 """Turns of the event loop that bytes which wait undecrypted may take before the 101 is written all the same."""
 
@@ -94,7 +96,7 @@ async def connect_tls(
 class TlsAdmission(AdmissionProtocol):
     """A handshake on TLS, which is still to be established."""
 
-    __slots__ = ()
+    __slots__ = ("charged",)
 
     def __init__(
         self,
@@ -107,7 +109,9 @@ class TlsAdmission(AdmissionProtocol):
         tls: ssl.SSLContext,
     ) -> None:
         super().__init__(context, sock, address, upgrade, on_gone)
-        self.connecting = context.keep(context.loop.create_task(self._connect(loop, tls)))
+        self.charged = 0
+        context.budget.charge(self, HANDSHAKE_BYTES)
+        self._connect_by(self._connect(loop, tls))
 
     async def _connect(self, loop: PeerErrorsAside, tls: ssl.SSLContext) -> None:
         # The deadline of the handshake runs from accept, in the wheel; aiofastnet's must not come before it.
@@ -120,6 +124,15 @@ class TlsAdmission(AdmissionProtocol):
         if isinstance(error, ssl.SSLError):
             self._context.refused("tls-handshake", self.address)
         super()._not_connected(error)
+
+    def shed(self) -> None:
+        """Too much memory is held. A handshake that has not ended has cost its peer next to nothing."""
+        self._context.refused("memory-budget", self.address)
+        self.abort()
+
+    def _leave(self) -> None:
+        self._context.budget.charge(self, 0)
+        super()._leave()
 
     def _accept(self, accepted: Accepted) -> None:
         self._context.loop.call_soon(self._look, accepted, LOOKS)

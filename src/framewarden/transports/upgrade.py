@@ -252,6 +252,18 @@ class AdmissionProtocol(asyncio.BufferedProtocol):
             drain_seconds=self._context.policy.limits.close_seconds,
         )
 
+    def _connect_by(self, connecting: Coroutine[Any, Any, None]) -> None:
+        """Make the transport in a task of its own."""
+        self.connecting = self._context.keep(self._context.loop.create_task(connecting))
+        self.connecting.add_done_callback(self._connected)
+
+    def _connected(self, task: asyncio.Task[None]) -> None:
+        """One that is cancelled before its first step never comes to _make_transport."""
+        if task.cancelled():
+            self.connecting = None
+            self._sock.close()
+            self.connection_lost(None)
+
     async def _make_transport(self, connecting: Coroutine[Any, Any, object]) -> bool:
         """Wait for the transport. A peer that goes away meanwhile is nothing to shout about."""
         try:

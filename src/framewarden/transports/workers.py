@@ -222,13 +222,25 @@ class Supervisor:
         now = time.monotonic()
         for place in self._places:
             if place.worker is None and place.due <= now and not self._stops:
-                self._start(place)
+                try:
+                    self._start(place)
+                except OSError as error:  # no process or no descriptor is left: those that work go on
+                    if not self._told_ready:
+                        raise
+                    place.early_deaths += 1
+                    seconds = _postpone(place)
+                    _log.error("a worker cannot be started: %s; trying again in %g s", error.strerror, seconds)
 
     def _start(self, place: Place) -> None:
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if pid == 0:
             ours.close()
             self._become_worker(theirs)
@@ -316,8 +328,7 @@ class Supervisor:
             place.failed_starts += 1
             if all(each.failed_starts >= STARTS for each in self._places):
                 raise FramewardenError(f"no worker lives long enough to accept a connection; the last one: {why}")
-        seconds = backoff(place.early_deaths)
-        place.due = time.monotonic() + seconds
+        seconds = _postpone(place)
         _log.error("worker %d ended: %s; starting another in %g s", worker.pid, why, seconds)
 
     def _kill(self, why: str) -> None:
@@ -333,6 +344,13 @@ class Supervisor:
             os.waitpid(worker.pid, 0)
             worker.orders.close()
             place.worker = None
+
+
+def _postpone(place: Place) -> float:
+    """Set the time of the next start. Returns the seconds until then."""
+    seconds = backoff(place.early_deaths)
+    place.due = time.monotonic() + seconds
+    return seconds
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

@@ -40,7 +40,7 @@ class Work:
         worker: the connection.
     """
 
-    __slots__ = ("_context", "_limits", "_queue", "_task", "_worker", "bytes", "full")
+    __slots__ = ("_context", "_limits", "_queue", "_task", "_worker", "bytes", "full", "running")
 
     def __init__(self, context: Context, limits: Limits, worker: Worker) -> None:
         self._context = context
@@ -50,12 +50,25 @@ class Work:
         self._task: asyncio.Task[None] | None = None
         self.bytes = 0
         self.full = False
+        self.running = 0
+        """Bytes of the message that the handler works on."""
 
     def __len__(self) -> int:
         return len(self._queue)
 
-    def start(self, awaitable: Awaitable[None]) -> None:
-        """Await what a hook of the handler returned, then handle what has come in meanwhile."""
+    @property
+    def held(self) -> int:
+        """Bytes of all messages that are kept here, with the one that the handler works on."""
+        return self.bytes + self.running
+
+    def start(self, awaitable: Awaitable[None], size: int = 0) -> None:
+        """Await what a hook of the handler returned, then handle what has come in meanwhile.
+
+        Args:
+            awaitable: it.
+            size: bytes of the message that the hook was given.
+        """
+        self.running = size
         self._task = self._context.keep(self._context.loop.create_task(self._run(awaitable)))
 
     def put(self, message: Message) -> None:
@@ -83,9 +96,9 @@ class Work:
             self._worker.queue_changed()
 
     def cancel(self) -> None:
-        """Stop what is being awaited."""
+        """Stop what is being awaited, but not before its first step: a task that never ran cannot say that it ended."""
         if self._task is not None:
-            self._task.cancel()
+            self._context.loop.call_soon(self._task.cancel)
 
     async def _run(self, awaitable: Awaitable[None]) -> None:
         try:
@@ -93,10 +106,12 @@ class Work:
             while self._queue:
                 message = self._queue.popleft()
                 self.bytes -= message.inflated_bytes + ENTRY_BYTES
+                self.running = message.inflated_bytes
                 if self.full and not self._holds(2):
                     self.full = False
                     self._worker.queue_changed()
                 result = self._worker.call_handler(message.data)
+                del message
                 if isinstance(result, Awaitable):
                     await result
         except asyncio.CancelledError as error:
@@ -107,5 +122,6 @@ class Work:
             self._worker.handler_failed(error)
         finally:
             self._task = None
+            self.running = 0
             if not self._context.loop.is_closed():
                 self._worker.worked()
