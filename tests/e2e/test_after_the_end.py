@@ -91,12 +91,13 @@ class Large(Open):
 @run
 async def test_a_peer_that_has_sent_its_fin_still_gets_everything():
     handler = Large()
-    async with serving(handler) as server, upgraded(server) as client:
+    limits = Limits(pong_seconds=0.2)  # the shortest time says how often the wheel turns
+    async with serving(handler, limits=limits) as server, upgraded(server) as client:
         client.writer.transport.pause_reading()
         client.send(text("go"), close())
         client.writer.write_eof()
         await until(lambda: handler.ended)
-        await asyncio.sleep(4 * POLL_SECONDS)  # it has looked whether something waits, more than once
+        await asyncio.sleep(6 * POLL_SECONDS)  # it has looked whether something waits, more than once
         client.writer.transport.resume_reading()
         assert len((await client.read_frame())[1]) == Large.SIZE
         assert await client.read_close() == (1000, "")
