@@ -101,3 +101,19 @@ async def test_a_peer_that_has_sent_its_fin_still_gets_everything():
         client.writer.transport.resume_reading()
         assert len((await client.read_frame())[1]) == Large.SIZE
         assert await client.read_close() == (1000, "")
+
+
+@run
+async def test_what_leaves_behind_the_end_is_given_back_when_memory_is_short():
+    handler = Large()
+    limits = Limits(close_seconds=30, max_write_stall_seconds=0.2)
+    async with serving(handler, limits=limits) as server, upgraded(server) as client:
+        client.writer.transport.pause_reading()
+        client.send(text("go"))
+        (connection,) = server._context.members
+        await until(lambda: handler.ended)
+        assert handler.ended == [(4408, "write-stall")]
+        assert connection.charged > 0
+        connection.shed()
+        await until(lambda: not server._context.members)
+        assert server._context.budget.total == 0

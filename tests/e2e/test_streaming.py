@@ -6,7 +6,8 @@ import pytest
 
 from framewarden import ClosedError, Handler, Limits
 from framewarden.session import Delivery, broadcast
-from tests.e2e.harness import close, rules, run, serving, until, upgraded
+from framewarden.transports.connection import Connection
+from tests.e2e.harness import close, rules, run, serving, text, until, upgraded
 
 pytestmark = pytest.mark.usefixtures("both_carriers")
 
@@ -48,6 +49,32 @@ async def test_a_stream_goes_on_when_the_peer_reads_again():
         assert sizes == [8_000_000] * 3 + [0]
         await streaming
         assert await client.read_text() == "behind"
+
+
+@run
+async def test_a_stalled_peer_with_half_a_frame_is_not_looked_at_all_the_time(monkeypatch):
+    visits = []
+    visit = Connection.on_deadline
+
+    def on_deadline(self, now):
+        visits.append(now)
+        return visit(self, now)
+
+    monkeypatch.setattr(Connection, "on_deadline", on_deadline)
+    handler = Open()
+    limits = Limits(frame_seconds=0.1, max_write_stall_seconds=2, max_backpressure_bytes=32 * 1024 * 1024)
+    async with serving(handler, limits=limits) as server, upgraded(server) as client:
+        (session,) = handler.sessions
+        (connection,) = server._context.members
+        client.writer.transport.pause_reading()
+        client.send(text("half of it")[:5])
+        await until(lambda: connection.inspector.unfinished_frame is not None)
+        session.send(b"x" * 16_000_000)
+        await until(lambda: len(visits) > 1)
+        visits.clear()
+        await asyncio.sleep(0.5)  # frame_seconds are long over, but nothing is read
+        assert len(visits) <= 2
+        assert server.events == []
 
 
 @run

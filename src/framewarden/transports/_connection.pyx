@@ -141,6 +141,8 @@ cdef class Connection(Link):
         self.stalled = False
         self.stall_since = NEVER
         self.last_received = self.now()     # it has answered, if only by reading
+        if self.ping_sent >= 0:
+            self.ping_sent = self.last_received     # and its Pong is read from now on
         self.blocked = self.streaming
         if self.inspector.rest.used:
             self.yield_turn()
@@ -211,7 +213,9 @@ cdef class Connection(Link):
             self.outbox.clear()
         # What the transport holds goes with the next flush, not here, where a handler may be sending.
         self.charge()
-        if not self.flushing and not self.finished:
+        if self.finished:
+            self.context.loop.call_soon(self.abort)     # its last bytes are what it holds
+        elif not self.flushing:
             self.flushing = True
             self.context.end_soon(self)
 
@@ -706,12 +710,12 @@ cdef class Connection(Link):
         if self.full_since >= 0:
             return min(soonest, self.full_since + <double>limits.idle_seconds)
         soonest = min(soonest, self.last_received + <double>limits.idle_seconds)
+        if self.stalled:    # it is not read: frames and messages cannot end
+            return min(soonest, now + <double>limits.max_write_stall_seconds / 4)
         if self.frame_since >= 0:
             soonest = min(soonest, self.frame_since + <double>limits.frame_seconds)
         if self.message_since >= 0:
             soonest = min(soonest, self.message_since + <double>limits.message_seconds)
-        if self.stalled:
-            return min(soonest, now + <double>limits.max_write_stall_seconds / 4)
         if self.ping_sent >= 0:
             return min(soonest, self.pong_deadline())
         return min(soonest, self.last_received + <double>limits.ping_seconds)
