@@ -7,6 +7,7 @@ import pytest
 
 from framewarden import ClosedError, Handler, Limits
 from framewarden.session import Delivery, broadcast
+from framewarden.transports.ending import POLL_SECONDS
 from tests.e2e.harness import close, run, serving, text, until, upgraded
 
 pytestmark = pytest.mark.usefixtures("both_carriers")
@@ -76,3 +77,26 @@ async def test_a_close_that_waits_behind_what_is_not_read_has_a_deadline():
         client.send(text("go"), close())
         await until(lambda: not server._context.members)
         assert handler.ended == ["cut off", (1000, "")]
+
+
+class Large(Open):
+    """Answers with more than the kernel takes at once."""
+
+    SIZE = 12_000_000
+
+    def on_message(self, session, message):
+        session.send(bytes(self.SIZE))
+
+
+@run
+async def test_a_peer_that_has_sent_its_fin_still_gets_everything():
+    handler = Large()
+    async with serving(handler) as server, upgraded(server) as client:
+        client.writer.transport.pause_reading()
+        client.send(text("go"), close())
+        client.writer.write_eof()
+        await until(lambda: handler.ended)
+        await asyncio.sleep(4 * POLL_SECONDS)  # it has looked whether something waits, more than once
+        client.writer.transport.resume_reading()
+        assert len((await client.read_frame())[1]) == Large.SIZE
+        assert await client.read_close() == (1000, "")

@@ -38,11 +38,12 @@ class Ending:
         now = wheel.now()
         self._drain_until = now + drain_seconds
         self._linger_until: float | None = None
-        if transport.is_closing():
+        if not transport.is_closing():
+            transport.resume_reading()
+            if not secure:
+                transport.write_eof()  # FIN follows the last byte that was written
+        elif not transport.get_write_buffer_size():
             return
-        transport.resume_reading()
-        if not secure:
-            transport.write_eof()  # FIN follows the last byte that was written
         again = self.on_deadline(now)
         if again is not None:
             wheel.add(self, again)
@@ -50,12 +51,9 @@ class Ending:
     def on_deadline(self, now: float) -> float | None:
         """Wait for the last byte to leave, then for the peer to close."""
         transport = self._transport
-        if self._linger_until is not None or transport.is_closing():
-            transport.abort()
-            return None
-        if transport.get_write_buffer_size():
-            if now < self._drain_until:
-                return now + POLL_SECONDS
+        if transport.get_write_buffer_size() and now < self._drain_until and self._linger_until is None:
+            return now + POLL_SECONDS  # also to a peer that has sent its FIN: it may still read
+        if self._linger_until is not None or transport.is_closing() or transport.get_write_buffer_size():
             transport.abort()
             return None
         if self._secure:
