@@ -98,8 +98,9 @@ static inline uint32_t under_way(const load_connection *one) { return one->next_
 /* receiving.c */
 void ready_to_read(load_generator *it, load_connection *one);
 
-/* loadgen.c */
+/* clock.c */
 uint64_t clock_now(void);
+uint64_t clock_of_this_thread(void); /* the time that it has worked */
 
 /* latency.c */
 void record_latency(load_report *report, uint64_t ns);

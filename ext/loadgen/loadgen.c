@@ -5,19 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MOST_EVENTS = 512 };
 #define LOOK_EVERY 50000000u /* ns from one look at the deadlines to the next */
-
-static uint64_t read_clock(clockid_t which) {
-    struct timespec time;
-    clock_gettime(which, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-uint64_t clock_now(void) { return read_clock(CLOCK_MONOTONIC); }
 
 const char *load_error_name(int error) {
     static const char *const names[LOAD_ERRORS] = {
@@ -111,7 +102,7 @@ static void start(load_generator *it, enum phase phase, uint64_t ns) {
     memset(&it->report, 0, sizeof it->report);
     it->report.connections = connections;
     it->now = it->started = clock_now();
-    it->cpu_started = read_clock(CLOCK_THREAD_CPUTIME_ID);
+    it->cpu_started = clock_of_this_thread();
     it->phase = phase;
     it->ends = ns > 0 ? it->started + ns : 0;
     it->looks = it->started + LOOK_EVERY;
@@ -291,7 +282,7 @@ static void finish(load_generator *it) {
     }
     it->phase = IDLE;
     it->report.wall = clock_now() - it->started;
-    it->report.cpu = read_clock(CLOCK_THREAD_CPUTIME_ID) - it->cpu_started;
+    it->report.cpu = clock_of_this_thread() - it->cpu_started;
 }
 
 static void handle(load_generator *it, const struct epoll_event *event) {
