@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import resource
+import signal
 import time
 
 import pytest
@@ -321,6 +322,34 @@ def test_a_server_that_reads_slowly():
 
     kind, _, report = meet(upgraded(then), size=size)
     assert (kind, report["messages"], report["bytes_sent"]) == ("", 1, size + 14)
+
+
+def test_what_a_signal_broke_off_is_not_gone_on_with():
+    """The rest of a large answer would be held against the pattern of a small one, far behind its end."""
+    size = 1 << 20
+
+    def then(sock):
+        read_exactly(sock, size + 14)
+        sock.sendall(server_frame(1, message(0, size))[: size // 2])
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        read_until_end(sock)
+
+    def breaks_off(number, stack):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, breaks_off)
+    try:
+        with TinyServer(upgraded(then)) as server:
+            load = Load("127.0.0.1", server.port, timeout=5)
+            load.open()
+            with pytest.raises(KeyboardInterrupt):
+                load.exchange(size=size, messages=1)
+            for phase in (lambda: load.exchange(size=1, messages=1), lambda: load.refused(1), load.close):
+                with pytest.raises(RuntimeError, match="broken off"):
+                    phase()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.parametrize(

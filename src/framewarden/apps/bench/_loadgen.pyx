@@ -207,14 +207,14 @@ cdef class Load:
         """Be refused ``count`` times: connect, send the request, read until the server closes, expect ``status``."""
         _check("count", count, 1 << 31)
         _check("at_once", at_once, MOST_CONNECTIONS)
-        if load_report_of(self._it).connections:
+        if self._it != NULL and load_report_of(self._it).connections:
             raise ValueError("close the open connections first")
         self._begin()
         return self._run(load_start_refused(self._it, count, at_once, status))
 
     cdef int _begin(self) except -1:
         if self._it == NULL:
-            raise RuntimeError("not made")
+            raise RuntimeError("not made, or broken off by an exception: make another one")
         if self._working:
             raise RuntimeError("one phase at a time")
         self._working = True
@@ -230,6 +230,11 @@ cdef class Load:
                     more = load_step(self._it, SLICE_NS)
                 PyErr_CheckSignals()
             return _dict(load_report_of(self._it))
+        except BaseException:
+            # A message may be half received, and the next phase would measure the rest of it by a size of its own.
+            load_free(self._it)
+            self._it = NULL
+            raise
         finally:
             self._working = False
 
