@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 import time
+from pathlib import Path
 
 import pytest
 
@@ -282,6 +283,27 @@ async def test_closing_ends_what_a_drain_has_left(carrier):
 
 
 # What a server is not begun with
+
+
+def descriptors():
+    return set(Path("/proc/self/fd").iterdir())
+
+
+@run
+async def test_one_that_cannot_start_leaves_nothing_open_and_can_be_started_later(monkeypatch):
+    def no_descriptor(loop):
+        raise OSError(24, "Too many open files")
+
+    server = Server(port=0)
+    opened = descriptors()
+    with monkeypatch.context() as patched:
+        patched.setattr("framewarden.transports.acceptor.Doorway", no_descriptor)
+        with pytest.raises(OSError, match="Too many open files"):
+            await server.start()
+    assert descriptors() <= opened
+    assert server.addresses == []
+    async with server, upgraded(server):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -140,13 +140,18 @@ class Server:
             for sock in sockets:
                 sock.close()
             raise
-        self._addresses = addresses
-        admission = self._make_admission(self._policy, self.address[1])
+        admission = self._make_admission(self._policy, addresses[0][1])
         self._context = Context(
             loop, self._policy, self._handler, admission, secure=self._ssl is not None, workers=self._workers
         )
-        self._acceptor = Acceptor(self._context, sockets, self._upgrade, self._ssl)
-        self._acceptor.start()
+        acceptor = Acceptor(self._context, sockets, self._upgrade, self._ssl)
+        try:
+            acceptor.start()
+        except OSError:  # no descriptor is left
+            acceptor.close()
+            raise
+        self._acceptor = acceptor
+        self._addresses = addresses
 
     def check_exposure(self, policy: Policy, names: list[str]) -> None:
         """On loopback a developer may leave everything out; where others can connect, nothing is left out silently.
