@@ -217,7 +217,7 @@ async def test_one_message_at_a_time_and_in_order():
 @run
 async def test_a_close_is_answered_while_the_handler_waits_and_what_came_before_is_still_handled(caplog):
     handler = Async()
-    async with serving(handler) as server, upgraded(server) as client:
+    async with serving(handler, limits=Limits(close_seconds=0.2)) as server, upgraded(server) as client:
         client.send(text("a"), text("b"), close(1000))
         assert await client.read_close() == (1000, "")
         assert await client.read_eof() == b""

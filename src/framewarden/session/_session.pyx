@@ -225,7 +225,7 @@ cdef class Session:
 
     def close(self, code=1000, reason=""):
         """Begin the closing handshake; nothing happens if it has begun already (RFC 6455 7.1.2). Messages that wait
-        for the peer go before the Close.
+        for the peer go before the Close, unless a message is just sent in fragments: the Close ends that.
 
         Args:
             code: 1000 to 1003, 1007 to 1014 or 3000 to 4999.
@@ -270,6 +270,10 @@ def broadcast(sessions, data, key=None):
     cdef Py_ssize_t sent = 0, buffered = 0, dropped = 0, closed = 0
     messages = [None, None]     # objects as JSON, as MessagePack
     plain = isinstance(data, str | bytes | bytearray | memoryview)
+    try:
+        hash(key)
+    except TypeError:
+        raise ArgumentTypeError(f"key must be hashable, not {type(key).__name__}") from None
     for each in tuple(sessions):
         if type(each) is not Session:
             raise ArgumentTypeError(f"sessions must be of Session, not {type(each).__name__}")

@@ -24,6 +24,8 @@ cdef class Connection(Link):
     cdef object ending                  # None until we close
     cdef object work                    # messages for a handler that takes time; None until it does
     cdef object outbox                  # messages for a peer that does not read; None until it does not
+    cdef list waiting                   # events that are handled when the peer reads again; None: none
+    cdef Py_ssize_t waiting_bytes
     cdef list waiters                   # futures of wait_drained; None: nobody waits
     cdef object peer                    # made when somebody asks
     cdef int descriptor                 # of the socket, for writing past the transport; -1: only through it
@@ -58,6 +60,10 @@ cdef class Connection(Link):
 
     cdef int take(self, const uint8_t *data, size_t size) except -1
     cdef int handle(self, list events) except -1
+    cdef bint has_more(self) noexcept
+    cdef int keep_bytes(self, const uint8_t *data, size_t size) except -1
+    cdef int keep_events(self, list events) except -1
+    cdef list take_waiting(self)
     cdef bint may_wait(self, size_t size) except -1
     cdef int hold_close(self) except -1
     cdef int release_close(self) except -1

@@ -48,6 +48,7 @@ cdef int MOST_POSTPONED = 100
 cdef size_t SMALL_READ = 4096
 cdef Py_ssize_t LITTLE = 512 * 1024
 cdef Py_ssize_t STALLED_BYTES = 4096    # what a transport and an Outbox take when they hold anything
+cdef Py_ssize_t EVENT_BYTES = 256   # what an event that waits costs beside its payload
 cdef double LIFETIME_SPREAD = 0.1   # of lifetime_seconds, by which a connection may end earlier
 
 PING_PAYLOAD = b"framewarden"
@@ -144,7 +145,7 @@ cdef class Connection(Link):
         if self.ping_sent >= 0:
             self.ping_sent = self.last_received     # and its Pong is read from now on
         self.blocked = self.streaming
-        if self.inspector.rest.used:
+        if self.has_more():
             self.yield_turn()
         self.direct = self.transport.get_write_buffer_size() == 0
         self.flush()
@@ -206,6 +207,7 @@ cdef class Connection(Link):
             self.inspector.fail("memory-budget")
         self.flooded = True
         self.held = False
+        self.take_waiting()
         if self.work is not None:
             self.work.clear()
             self.work.cancel()
@@ -227,18 +229,21 @@ cdef class Connection(Link):
         if size:
             self.last_received = self.now()
             if self.budget.crowded and self.may_wait(size):
-                self.inspector.append_rest(data, size)
-                self.yield_turn()
-                return 0
+                return self.keep_bytes(data, size)
+        if self.waiting is not None:
+            if self.stalled or size:
+                return self.keep_bytes(data, size)
         self.flushing = True
         try:
-            self.handle(self.inspector.receive(data, size))
+            self.handle(self.take_waiting() if self.waiting is not None else self.inspector.receive(data, size))
         finally:
             self.flushing = False   # whatever happened, the next send asks for a flush again
-        if self.working and self.inspector.ended and not self.inspector.close_sent:
+        if (self.working or self.waiting is not None) and self.inspector.ended and not self.inspector.close_sent:
             self.hold_close()
+        elif self.held:
+            self.held = False
         self.note_unfinished()
-        if (self.inspector.rest.used and self.full_since < 0) or (
+        if (self.has_more() and self.full_since < 0 and not self.stalled) or (
             size == <size_t>PyByteArray_GET_SIZE(self.buffer) and self.descriptor >= 0
         ):
             self.yield_turn()
@@ -247,6 +252,36 @@ cdef class Connection(Link):
         else:
             self.flush_now()
         return 0
+
+    cdef bint has_more(self) noexcept:
+        """Events, or bytes, that came in and have not been handled."""
+        return self.waiting is not None or self.inspector.rest.used != 0
+
+    cdef int keep_bytes(self, const uint8_t *data, size_t size) except -1:
+        """Look at them later: behind the events that wait for the peer to read, or when there is memory again."""
+        if size and not self.inspector.ended:
+            self.inspector.append_rest(data, size)
+        if not self.stalled:
+            self.yield_turn()
+        self.charge()
+        return 0
+
+    cdef int keep_events(self, list events) except -1:
+        """The peer does not read our answers: what it sent besides is answered when it does."""
+        if not events:
+            return 0
+        self.waiting = events
+        self.waiting_bytes = EVENT_BYTES * len(events)
+        for event in events:
+            if type(event) is Message:
+                self.waiting_bytes += <Py_ssize_t>(<Message>event).inflated_bytes
+        return 0
+
+    cdef list take_waiting(self):
+        cdef list events = self.waiting
+        self.waiting = None
+        self.waiting_bytes = 0
+        return events
 
     cdef bint may_wait(self, size_t size) except -1:
         """Memory is short: whether this read waits for others to give theirs back. Small ones of a connection that
@@ -267,8 +302,10 @@ cdef class Connection(Link):
 
     cdef int handle(self, list events) except -1:
         cdef Session session = self.session
+        cdef Py_ssize_t index
         on_message = self.context.on_message
-        for event in events:
+        for index in range(len(events)):
+            event = events[index]
             if type(event) is Message:
                 if self.working:
                     self.work.put(event)
@@ -282,6 +319,8 @@ cdef class Connection(Link):
                     self.give_time(result, (<Message>event).inflated_bytes)
                 if self.flooded:
                     return 0
+                if self.stalled and not self.working:
+                    return self.keep_events(events[index + 1 :])
             elif type(event) is Pong and self.ping_sent >= 0 and (<Pong>event).data == PING_PAYLOAD:
                 session.trip = max(0.0, self.last_received - self.ping_sent)
                 self.ping_sent = NEVER
@@ -325,7 +364,7 @@ cdef class Connection(Link):
         self.yielding = False
         if self.finished:
             return
-        if self.inspector.rest.used and self.full_since < 0 and not self.stalled:
+        if self.has_more() and self.full_since < 0 and not self.stalled:
             if self.budget.crowded and self.postponed < MOST_POSTPONED:
                 self.postponed += 1
                 self.yield_turn()
@@ -394,15 +433,19 @@ cdef class Connection(Link):
                 self.frame_since = now
             if self.message_since >= 0:
                 self.message_since = now
-            if self.inspector.rest.used:
+            if self.has_more():
                 self.yield_turn()
         self.set_reading()
+
+    def wait_writable(self):
+        """For Work: a future that is done when the peer reads again, None if it does."""
+        return None if self.finished else self.wait_drained(False)
 
     def worked(self):
         """For Work: the handler has done everything."""
         self.working = False
         self.charge()
-        if self.held:
+        if self.held and self.waiting is None:
             self.release_close()
         if self.finished:
             self.tell_close()
@@ -618,6 +661,7 @@ cdef class Connection(Link):
             held = <Py_ssize_t>self.inspector.held()
             if self.stalled:    # the transport keeps a buffer until its last byte has left
                 held += <Py_ssize_t>(self.given - self.empty_at) + STALLED_BYTES
+        held += self.waiting_bytes
         if self.work is not None:
             held += <Py_ssize_t>self.work.held
         if self.outbox is not None:
@@ -657,6 +701,7 @@ cdef class Connection(Link):
         """Nothing is read or written any more; what the handler has not seen yet it still sees."""
         if not self.finished:
             self.finished = True
+            self.take_waiting()
             # Nothing more is sent, also where no Close has left: it would be kept, and nobody would write it.
             self.inspector.receive_eof()
             self.inspector.close_sent = True

@@ -1,11 +1,13 @@
 """Handlers that take time: one message at a time, the others wait, and reading pauses when too many do."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from framewarden.engine import Message
+from framewarden.errors import ClosedError
 from framewarden.policy import Limits
 from framewarden.transports.context import Context
 
@@ -26,6 +28,12 @@ class Worker(Protocol):
 
     def handler_failed(self, error: BaseException) -> None:
         """The handler raised."""
+
+    def wait_writable(self) -> Awaitable[None] | None:
+        """Something that is done when the peer takes answers again; None: it does.
+
+        It raises ClosedError when the connection ends.
+        """
 
     def worked(self) -> None:
         """Nothing is awaited any more."""
@@ -100,10 +108,20 @@ class Work:
         if self._task is not None:
             self._context.loop.call_soon(self._task.cancel)
 
+    async def _until_writable(self) -> None:
+        """What the handler answers next would only wait for a peer that does not read."""
+        writable = self._worker.wait_writable()
+        if writable is not None:
+            with contextlib.suppress(ClosedError):  # what came before the end is still handled
+                await writable
+
     async def _run(self, awaitable: Awaitable[None]) -> None:
         try:
             await awaitable
             while self._queue:
+                await self._until_writable()
+                if not self._queue:
+                    break
                 message = self._queue.popleft()
                 self.bytes -= message.inflated_bytes + ENTRY_BYTES
                 self.running = message.inflated_bytes

@@ -31,6 +31,7 @@ class Worker:
         self.told = []
         self.errors = []
         self.error = None
+        self.writable = None
         self.work = Work(Context(), Limits(max_queued_messages=4, max_queued_bytes=1000), self)
 
     async def handle(self, message):
@@ -47,6 +48,9 @@ class Worker:
 
     def handler_failed(self, error):
         self.errors.append(error)
+
+    def wait_writable(self):
+        return self.writable
 
     def worked(self):
         self.told.append("done")
