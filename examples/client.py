@@ -51,6 +51,8 @@ async def chat(uri: str, room: str, text: str) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if len(sys.argv) != 4:
+        sys.exit("usage: client.py ws://HOST:PORT ROOM TEXT")
     try:
         asyncio.run(chat(*sys.argv[1:4]))
     except HandshakeError as error:

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from framewarden import broadcast
-from framewarden.errors import ClosedError
+from framewarden.errors import ArgumentTypeError, ClosedError
 from framewarden.policy import Deflate, Limits, Policy
 from framewarden.session import Delivery, Handler
 from tests.e2e.attackers import DEFLATE, bomb
@@ -291,6 +291,17 @@ async def test_an_exception_in_the_middle_of_a_stream_closes():
         ]
         assert rules(server) == ["handler-error"]
         client.sock.close()
+
+
+@run
+async def test_a_key_that_cannot_be_one_is_refused_before_anybody_has_the_message():
+    handler = Keeper()
+    async with serving(handler) as server, upgraded(server) as client:
+        await until(lambda: handler.sessions)
+        with pytest.raises(ArgumentTypeError, match="hashable"):
+            broadcast(handler.sessions, "x", key=[])
+        broadcast(handler.sessions, "y", key="k")
+        assert await client.read_text() == "y"
 
 
 @run
