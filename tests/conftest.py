@@ -44,6 +44,9 @@ COMPONENTS = {
     "valgrind": Component(("valgrind", "--version"), "apt-get install valgrind"),
 }
 
+SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+"""Node has a list of its own; a machine may reach its registry through an authority that only this list has."""
+
 _found: dict[str, bool] = {}
 
 
@@ -89,8 +92,9 @@ def node_modules():
         if not done.exists():
             place.mkdir(parents=True, exist_ok=True)
             command = ("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", place, package)
+            environment = {"NODE_EXTRA_CA_CERTS": SYSTEM_AUTHORITIES} | os.environ
             try:
-                subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+                subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=True)
             except subprocess.SubprocessError as error:
                 missing(f"{package} is missing: npm cannot install it: {getattr(error, 'stderr', None) or error}")
             done.touch()
