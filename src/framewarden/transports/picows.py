@@ -23,11 +23,10 @@ from picows import (
 from framewarden.admission import Accepted, Authenticate, describe_error
 from framewarden.codec.grammar import TOKEN
 from framewarden.codec.handshake import Refusal, Request, checked_value, switching_headers
-from framewarden.engine import Inspector
 from framewarden.errors import ArgumentError, ArgumentTypeError, PolicyError
 from framewarden.policy import Policy
 from framewarden.rfc6455 import CloseCode
-from framewarden.session.session import new_session_id
+from framewarden.transports.accepted import make_connection
 from framewarden.transports.acceptor import Acceptor
 from framewarden.transports.context import Context
 from framewarden.transports.listening import Factory, Hearing, ListenerCarrier, ListenerConnection, Options, Outlet
@@ -180,27 +179,7 @@ class _ListenerServer(Server):
     ) -> None:
         """Ask the factory; turn the request into a connection of its listener, or answer as the factory says."""
         context = self.context
-        session_id = new_session_id()
-        inspector = Inspector(
-            context.policy,
-            route=request.path,
-            subprotocol=accepted.subprotocol,
-            session_id=session_id,
-            subject="" if accepted.identity is None else accepted.identity.subject,
-            address=admitted.address,
-        )
-
-        connection = ListenerConnection(
-            context,
-            transport,
-            inspector,
-            -1 if context.secure else admitted.descriptor,
-            id=session_id,
-            identity=accepted.identity,
-            subprotocol=accepted.subprotocol,
-            path=request.path,
-            query=request.query,
-        )
+        connection = make_connection(ListenerConnection, context, admitted, transport, request, accepted)
         call = _FactoryCall(self._factory, request, accepted.subprotocol)
         carrier = ListenerCarrier(connection, call, self._options, deliver_pings=self._deliver_pings)
 

@@ -17,7 +17,7 @@ from framewarden.errors import PolicyError
 from framewarden.policy import Policy
 from framewarden.rfc6455 import CloseCode
 from framewarden.session import Echo, Handler
-from framewarden.session.session import new_session_id
+from framewarden.transports.accepted import make_connection
 from framewarden.transports.acceptor import Acceptor, listen
 from framewarden.transports.budget import memory_limit
 from framewarden.transports.connection import Connection
@@ -180,27 +180,7 @@ class Server:
         """Turn an accepted request into a connection."""
         context = self._context
         assert context is not None
-        session_id = new_session_id()
-        inspector = Inspector(
-            context.policy,
-            route=request.path,
-            subprotocol=accepted.subprotocol,
-            deflate=accepted.deflate,
-            session_id=session_id,
-            subject="" if accepted.identity is None else accepted.identity.subject,
-            address=admitted.address,
-        )
-        connection = Connection(
-            context,
-            transport,
-            inspector,
-            -1 if context.secure else admitted.descriptor,
-            id=session_id,
-            identity=accepted.identity,
-            subprotocol=accepted.subprotocol,
-            path=request.path,
-            query=request.query,
-        )
+        connection = make_connection(Connection, context, admitted, transport, request, accepted)
         context.replace(admitted, connection)
         self._carry(connection, transport, request.key, accepted)
         connection.open()
