@@ -263,7 +263,6 @@ cdef class Connection(Link):
             self.inspector.append_rest(data, size)
         if not self.stalled:
             self.yield_turn()
-        self.charge()
         return 0
 
     cdef int keep_events(self, list events) except -1:

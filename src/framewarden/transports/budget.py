@@ -41,7 +41,7 @@ class MemoryBudget:
     Shedding goes on until an eighth of the limit is free, so that it is not done anew for every byte above the line:
     its cost, a sort, is shared by at least that many bytes.
 
-    An eighth of the limit is left free for what is not counted: the message that is just handled, Python's objects,
+    A fifth of the limit is left free for what is not counted: the message that is just handled, Python's objects,
     fragments between them.
 
     Args:
@@ -52,9 +52,8 @@ class MemoryBudget:
     """
 
     def __init__(self, limit: int, on_fall: Callable[[], object] | None = None) -> None:
-        self.limit = limit - limit // 8
+        self.set_limit(limit)
         self.total = 0
-        self._fall = max(limit // 16, SMALLEST_FALL)
         self._highest = 0  # total, since the last fall
         self._on_fall = on_fall
         self._holders: set[Holder] = set()
@@ -63,6 +62,11 @@ class MemoryBudget:
         self.crowded = False
         """Whether those that were shed still hold much: the system has not got it back yet, so nobody should get more
         before the event loop has ended them."""
+
+    def set_limit(self, limit: int) -> None:
+        """Hold to another limit from the next charge on."""
+        self.limit = limit - limit // 5
+        self._fall = max(limit // 16, SMALLEST_FALL)
 
     def charge(self, holder: Holder, held: int) -> None:
         """``holder`` holds ``held`` bytes now. May call ``shed`` of any holder."""

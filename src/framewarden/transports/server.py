@@ -217,7 +217,7 @@ class Server:
         if self._context is not None:
             self._context.policy = policy
             self._context.admission = admission
-            self._context.budget.limit = memory_limit(policy.limits.max_memory_bytes, self._workers)
+            self._context.budget.set_limit(memory_limit(policy.limits.max_memory_bytes, self._workers))
         if self._acceptor is not None:
             self._acceptor.adopt(policy.limits)
         self._policy = policy

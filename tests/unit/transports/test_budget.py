@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from framewarden.transports import budget as module
 from framewarden.transports.budget import MemoryBudget, memory_limit
 
-LIMIT = 1714
-"""An eighth is left free: shedding begins above 1500."""
+LIMIT = 1875
+"""A fifth is left free: shedding begins above 1500."""
 
 
 class Holder:
@@ -35,6 +35,20 @@ def test_it_counts():
     one.hold(0)
     other.hold(0)
     assert budget.total == 0
+
+
+def test_another_limit_leaves_a_fifth_free_too():
+    budget = MemoryBudget(LIMIT)
+    holder = Holder(budget)
+    holder.hold(1500)
+    assert not holder.shed_at
+    budget.set_limit(1000)
+    assert not holder.shed_at
+    holder.hold(801)
+    assert holder.shed_at == [801]
+    budget.set_limit(LIMIT)
+    holder.hold(1500)
+    assert holder.shed_at == [801]
 
 
 def test_the_largest_are_shed_first_until_an_eighth_is_free():
