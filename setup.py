@@ -5,13 +5,17 @@ In place, quickly (only what changed is translated and compiled again):
     python setup.py build_ext --inplace
 
 Switches, each an environment variable that is set to 1. A build with other switches than the last one in this tree
-starts from nothing; `make sanitize` and `make coverage` therefore build in a copy of the tree.
+starts from nothing; all that use one therefore build in a copy of the tree.
 
     FRAMEWARDEN_BUILD_DEBUG     -O0 -g3, C assertions, and the checks of Cython (bounds, None, unset references),
                                 whatever the heads of the .pyx files say
     FRAMEWARDEN_BUILD_TRACE     the same checks, and line tracing for coverage; the .c must stay beside the .pyx
     FRAMEWARDEN_BUILD_SANITIZE  AddressSanitizer and UndefinedBehaviorSanitizer; Python must then be started with
                                 libasan preloaded (`make sanitize` does)
+    FRAMEWARDEN_BUILD_FUZZ      by clang, with the same sanitizers and with feedback for libFuzzer; Python must then be
+                                started with atheris' runtime preloaded (`framewarden fuzz run` does)
+    FRAMEWARDEN_BUILD_GCOV      -O0, and gcov's counters: which lines were reached, also without the GIL
+                                (`framewarden fuzz run` reads them)
     FRAMEWARDEN_BUILD_WERROR    a warning of the C compiler, and a warning or performance hint of Cython, is an error
 
     FRAMEWARDEN_BUILD_ONLY      not a switch but words, for developers: only modules whose name contains one of them
@@ -47,7 +51,7 @@ MODULES = [
     ("framewarden.apps.bench._loadgen", LOADGEN),
 ]
 
-SWITCHES = ["DEBUG", "TRACE", "SANITIZE", "WERROR"]
+SWITCHES = ["DEBUG", "TRACE", "SANITIZE", "FUZZ", "GCOV", "WERROR"]
 ON = [name for name in SWITCHES if os.environ.get(f"FRAMEWARDEN_BUILD_{name}", "0") not in ("", "0")]
 ONLY = os.environ.get("FRAMEWARDEN_BUILD_ONLY", "").split()
 JOBS = min(2, os.cpu_count() or 1)
@@ -78,6 +82,14 @@ if "TRACE" in ON:
 if "SANITIZE" in ON:
     CFLAGS += ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     LDFLAGS += ["-fsanitize=address,undefined"]
+if "FUZZ" in ON:
+    os.environ["CC"] = os.environ.get("CC", "clang")
+    os.environ["LDSHARED"] = f"{os.environ['CC']} -shared"
+    CFLAGS += ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=fuzzer-no-link,address,undefined"]
+    CFLAGS += ["-fno-sanitize-recover=undefined", "-fsanitize-ignorelist=fuzz/native/not_ours.txt"]
+if "GCOV" in ON:
+    CFLAGS += ["-O0", "--coverage", "-fprofile-abs-path"]
+    LDFLAGS += ["--coverage"]
 if "WERROR" in ON:
     # What the two -Wno say is true of every file that Cython writes.
     CFLAGS += ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]

@@ -18,6 +18,8 @@ from tests.vectors.loader import VECTORS
 
 ALLOWED: tuple[type[Exception], ...] = ()
 FIN = 0x80
+DECOMPRESSOR = 41 * 1024
+"""What inflating keeps between two frames of a message: its window, and the tables of the block that it is in."""
 TOKENS = hexes(
     "8100 8200 8180 8280 0100 0200 0000 8000 8900 8a00 8800 8980 8880 c100 c200 c180 4100 4200 817e 827e 827f 007e"
     " 89fd 897d 03e8 03ed 1388 007d 007e ffff 0000000000010000 8000000000000000 7fffffffffffffff"
@@ -71,10 +73,10 @@ def inspect(setting: Setting, chunks: list[bytes]) -> tuple[Outcome, bytes]:
 
 
 def held_by_one_message(setting: Setting, fed: int) -> int:
-    """Bytes that an unfinished message may keep: twice what came of it, and what that was inflated to."""
+    """Bytes that an unfinished message may keep: twice what came of it, what that was inflated to, and the window."""
     held = 2 * min(fed, setting.limits.max_message_bytes) + 128
     if setting.deflate is not None:
-        held += setting.limits.max_inflated_bytes + 1
+        held += setting.limits.max_inflated_bytes + 1 + DECOMPRESSOR
     return held
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from framewarden import kernels
+from framewarden.apps.fuzz.cli import fuzz_app
 from framewarden.apps.server import Files, run
 from framewarden.errors import FramewardenError
 from framewarden.rules import RULES, Rule
@@ -32,6 +33,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+app.add_typer(fuzz_app, name="fuzz")
 
 
 def _print_version(wanted: bool) -> None:
