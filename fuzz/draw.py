@@ -12,7 +12,7 @@ from framewarden.policy import Limits
 from tests.oracle import Inflate
 from tests.playback import cut
 
-__all__ = ["Chunking", "Draw", "chunks_at", "hexes", "inflate_flags", "inflate_of", "limits_as"]
+__all__ = ["FIELDS", "Chunking", "Draw", "chunks_at", "hexes", "inflate_flags", "inflate_of", "limits_as"]
 
 T = TypeVar("T")
 

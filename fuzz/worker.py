@@ -77,31 +77,45 @@ def counter() -> Callable[[], None]:
     return count
 
 
-def with_mutator(target: Any) -> Any:
-    """Give libFuzzer the target's own mutations, where it has some. What is returned must be kept."""
-    mutate = getattr(target, "mutate", None)
-    library = ctypes.CDLL(None)
-    if mutate is None:
-        return None
-    library.LLVMFuzzerMutate.restype = ctypes.c_size_t
-    kind = ctypes.CFUNCTYPE(
-        ctypes.c_size_t, ctypes.POINTER(ctypes.c_uint8), ctypes.c_size_t, ctypes.c_size_t, ctypes.c_uint
-    )
+OCTETS = ctypes.POINTER(ctypes.c_uint8)
+MUTATOR = ctypes.CFUNCTYPE(ctypes.c_size_t, OCTETS, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_uint)
+CROSSING = ctypes.CFUNCTYPE(
+    ctypes.c_size_t, OCTETS, ctypes.c_size_t, OCTETS, ctypes.c_size_t, OCTETS, ctypes.c_size_t, ctypes.c_uint
+)
 
-    def call(data: Any, size: int, longest: int, seed: int) -> int:
+
+def with_mutator(target: Any) -> tuple[Any, ...]:
+    """Give libFuzzer the target's own mutations, where it has some. What is returned must be kept.
+
+    Half of the mutations stay libFuzzer's: they know the dictionary, and what the code has compared inputs with.
+    """
+    if not hasattr(target, "mutate"):
+        return ()
+    library = ctypes.CDLL(None)
+    library.LLVMFuzzerMutate.restype = ctypes.c_size_t
+
+    def mutate(data: Any, size: int, longest: int, seed: int) -> int:
         if seed % 2:
             return int(library.LLVMFuzzerMutate(data, ctypes.c_size_t(size), ctypes.c_size_t(longest)))
-        result = mutate(ctypes.string_at(data, size), random.Random(seed), longest)[:longest]
-        ctypes.memmove(data, result, len(result))
-        return len(result)
+        return put(data, target.mutate(ctypes.string_at(data, size), random.Random(seed), longest)[:longest])
 
-    kept = kind(call)
-    library.fw_set_mutator(kept)
+    def cross(one: Any, size: int, other: Any, other_size: int, out: Any, longest: int, seed: int) -> int:
+        pair = ctypes.string_at(one, size), ctypes.string_at(other, other_size)
+        return put(out, target.cross(*pair, random.Random(seed), longest)[:longest])
+
+    kept = MUTATOR(mutate), CROSSING(cross)
+    library.fw_set_mutator(*kept)
     return kept
 
 
+def put(place: Any, data: bytes) -> int:
+    """Write an input where libFuzzer wants it; its length."""
+    ctypes.memmove(place, data, len(data))
+    return len(data)
+
+
 def fuzz(name: str, options: list[str]) -> NoReturn:
-    """Half of the mutations are libFuzzer's, half the target's, where it has some."""
+    """Let libFuzzer run the target; it ends the process."""
     import atheris
 
     # It tells each module that it instruments.

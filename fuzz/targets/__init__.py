@@ -2,7 +2,8 @@
 
 ``one(data)`` raises AssertionError when the invariant is broken; every other exception that leaves it is a finding as
 well. ``seeds()`` makes the first inputs, from ``tests/vectors`` where there are vectors. ``ALLOWED`` lists the
-exceptions that what is fuzzed may raise. ``TOKENS`` are bytes that mean something to it.
+exceptions that what is fuzzed may raise. ``TOKENS`` are bytes that mean something to it. A target whose inputs are
+streams of frames also has ``mutate`` and ``cross``, which change them as frames.
 """
 
 import importlib
@@ -12,6 +13,7 @@ from typing import Protocol, cast
 __all__ = ["NAMES", "Target", "load"]
 
 NAMES = (
+    "calls",
     "stream",
     "schema",
     "handshake",

@@ -283,8 +283,36 @@ def seeds() -> Iterable[bytes]:
             encoded = msgspec.msgpack.encode(value) if binary else msgspec.json.encode(value)
             flags = binary | index % 8 << 1
             yield bytes([flags, kind, 0, 1, 2, 3, 4, 0, index]) + cuts + encoded
+    for index, content in enumerate(NAMED):
+        for nodes in (0, 3):
+            yield bytes([2 | index % 2 << 2, HOOKED, nodes, 1, 2, 3, 4, 0, index]) + chunks_at(4) + content
+    for content in PACKED:
+        for nodes in (0, 3):
+            yield bytes([1, HOOKED, nodes, 1, 2, 3, 4, 0, 0]) + chunks_at(4) + content + bytes(4200)
 
 
+MANY = b",".join(b'"name %d":"even:2"' % number for number in range(12))
+ESCAPES = rb'''"\b\t\n\f\r\"\\\/":"even:2","\u0009\u00e9\u4e16\ud83d\ude00":"even:2"'''
+"""Every escape of RFC 8259 7, and characters of one to four bytes."""
+NAMED = (
+    b"{" + MANY + b"}",
+    b"{" + MANY + b',"name 3":"even:4"}',
+    b"{" + ESCAPES + b"}",
+    b"{" + ESCAPES + b"," + '"\\t\u00e9\u4e16\U0001f600":"even:2"'.encode() + b"}",
+    b"{" + ESCAPES + b"," + ESCAPES + b"," + MANY + b"}",
+    b'{"a":{"b":{"a":1,"b":2,"a":3}}}',
+    b'{"\\ud800":1,"\\udc00":1,"\\ud83dx":1}',
+    b'{"a" : [ {"a":1} , {"a":1,"\\u0061":2} ]}',
+    b'{"a' + b"a" * 70 + b'":"even:2","a' + b"a" * 70 + b'":"even:2"}',
+)
+"""Objects whose names are alike, or look so."""
+PACKED = hexes(
+    "81a16101 82a161c3a162c2 91ca3f800000 91cb3ff0000000000000 93cc01cd0001ce00000001 92cf0000000000000001d001"
+    " 92d10001d200000001 91d30000000000000001 91d40100 91d5010000 91d60100000000 91d7010000000000000000"
+    " 91d801" + "00" * 16 + " 91c7010100 91c800010100 91c9000000010100 91c40161 91c5000161 91c60000000161"
+    " 91d90161 91da000161 91db0000000161 dc000101 dd0000000101 de0001a16101 df00000001a16101 91c1 91c0 91ff"
+)
+"""Every format of MessagePack once; what follows makes the message long enough to be counted."""
 EVERYTHING, TREE, LISTED, HOOKED, PLAIN = range(len(SCHEMAS), len(KINDS))
 EXAMPLES: tuple[tuple[int, Any], ...] = (
     (EVERYTHING, {"said": {"type": "say", "room": "r", "text": "t"}, "point": {"x": 1, "y": 2}}),

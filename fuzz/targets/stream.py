@@ -5,19 +5,23 @@ Its verdict is the oracle's, nothing follows a failure or a Close, and ``bytes_h
 The oracle is plain Python: its branches are what a driver with coverage sees of the native code beside it.
 """
 
+import random
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from framewarden.engine import MAX_EVENTS, Inspector
 from framewarden.policy import Limits
 from framewarden.rfc6455 import State
-from fuzz.draw import Draw, chunks_at, hexes, inflate_flags, inflate_of, limits_as
+from fuzz.draw import FIELDS, Draw, chunks_at, hexes, inflate_flags, inflate_of, limits_as
+from fuzz.structure import cross_streams, mutate_stream
 from tests.oracle import Inflate, Outcome, judge, replies
 from tests.playback import frames, make, outcome, plain
 from tests.vectors.loader import VECTORS
 
 ALLOWED: tuple[type[Exception], ...] = ()
 FIN = 0x80
+CUTS = range(1 + len(FIELDS), 1 + len(FIELDS) + 10)
+"""Where an input says how its stream is cut; the stream is behind it."""
 DECOMPRESSOR = 41 * 1024
 """What inflating keeps between two frames of a message: its window, and the tables of the block that it is in."""
 TOKENS = hexes(
@@ -109,3 +113,11 @@ def seeds() -> Iterable[bytes]:
             deflate = None if vector.deflate is None else Inflate(**vector.deflate)
             flags = (vector.role == "client") | inflate_flags(deflate)
             yield bytes([flags]) + limits_as(vector.limits) + chunks_at(*vector.chunks) + vector.stream
+
+
+def mutate(data: bytes, rng: random.Random, longest: int) -> bytes:
+    return mutate_stream(data, rng, longest, CUTS.stop, CUTS)
+
+
+def cross(one: bytes, other: bytes, rng: random.Random, longest: int) -> bytes:
+    return cross_streams(one, other, rng, longest, CUTS.stop)

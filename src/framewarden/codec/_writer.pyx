@@ -244,7 +244,7 @@ def encode_frame(opcode, bytes payload=b"", *, bint fin=True, rsv=0, key=None, l
         raise ArgumentError("the payload is too long for length_bytes")
     else:
         marker = {0: size, 2: 126, 8: 127}[length_bytes] | (0x80 if key is not None else 0)
-        header = bytes([first, marker]) + size.to_bytes(length_bytes, "big")
+        header = bytes([first, marker]) + (size.to_bytes(length_bytes, "big") if length_bytes else b"")
     if key is None:
         return header + payload
     memcpy(&mask, <const char *><bytes>key, 4)

@@ -70,7 +70,7 @@ def _fuzz(checkout: Path, names: Sequence[str], seconds: float, jobs: int, conso
     with Progress(console) as progress:
         campaign.run(progress)
     for standing in campaign.standings:
-        console.print(line(standing), highlight=False)
+        console.print(line(standing), highlight=False, soft_wrap=True)
     if campaign.interrupted:
         return make_report(campaign, None)
     with console.status("counting the lines that the corpora reach"):

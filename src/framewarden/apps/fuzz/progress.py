@@ -48,7 +48,7 @@ class Progress:
             self._told = time.monotonic()
             for standing in campaign.standings:
                 if standing.running:
-                    self.console.print(line(standing), highlight=False)
+                    self.console.print(line(standing), highlight=False, soft_wrap=True)
 
 
 def standings(campaign: Campaign) -> Table:
