@@ -16,7 +16,7 @@ SOURCES := setup.py $(shell find src ext -name '*.pyx' -o -name '*.pxd' -o -name
 PIP := $(PY) -m pip --disable-pip-version-check -qq install
 SAY := @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help demo test build lint format layers docs conformance bench bench-echo bench-connections instructions sanitize coverage strict kernels-test dist clean
+.PHONY: help demo test build lint format layers docs conformance fuzz corpora bench bench-echo bench-connections instructions sanitize coverage strict kernels-test dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -54,6 +54,12 @@ docs: build ## write docs/rules.md and docs/policy.md again, from the code
 
 conformance: build ## the Autobahn|Testsuite, as a server and as a client: 517 cases each, 45 minutes
 	@$(PY) -m tests.conformance.run $(ARGS)
+
+fuzz: build $(VENV)/.group-fuzz ## fuzz every parser for a minute (ARGS="--minutes 10 --target stream"); needs clang
+	@$(PY) -m framewarden fuzz run $(ARGS)
+
+corpora: build $(VENV)/.group-fuzz ## keep in fuzz/corpora what campaigns have found to reach something of its own
+	@$(PY) -m framewarden fuzz pack $(ARGS)
 
 bench: build $(VENV)/.group-bench ## benchmarks against the peers, in one run
 	@$(PY) -m benchmarks $(ARGS)

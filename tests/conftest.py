@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +30,12 @@ COMPONENTS = {
         ("sh", "-c", "qemu-aarch64 --version && aarch64-linux-gnu-gcc --version"),
         "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user",
     ),
+    "atheris": Component((sys.executable, "-c", "import atheris"), "make .venv/.group-fuzz"),
     "chromium": Component(("chromium", "--version"), "apt-get install chromium"),
-    "clang": Component(("clang", "--version"), "apt-get install clang"),
+    "clang": Component(
+        ("sh", "-c", "echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null"),
+        "apt-get install clang libclang-rt-14-dev llvm",
+    ),
     "gcc": Component(("gcc", "--version"), "apt-get install gcc libc6-dev"),
     "node": Component(("node", "--version"), "apt-get install nodejs"),
     "open-files": Component(

@@ -15,7 +15,7 @@ from framewarden.apps.fuzz.building import environment, run_quietly
 from framewarden.apps.fuzz.checkout import NATIVE, FuzzError
 from framewarden.apps.fuzz.process import LONGEST, command_of
 
-__all__ = ["fill", "pack", "packed_in", "working"]
+__all__ = ["archive", "fill", "pack", "packed_in", "working", "write_archive"]
 
 LARGEST_ARCHIVE = 64 << 20
 """Bytes that an archive may unpack to."""
@@ -84,12 +84,13 @@ def pack(checkout: Path, place: Path, target: str) -> tuple[int, int]:
         if done.returncode != 0:
             raise FuzzError(f"the corpus of {target!r} cannot be merged: {done.stderr.strip().rpartition(chr(10))[2]}")
         inputs = sorted((path.read_bytes() for path in fewer.iterdir()), key=lambda data: (len(data), data))
-    _write_archive(archive(checkout, target), inputs)
+    write_archive(archive(checkout, target), inputs)
     return len(inputs), sum(map(len, inputs))
 
 
-def _write_archive(path: Path, inputs: list[bytes]) -> None:
-    path.parent.mkdir(exist_ok=True)
+def write_archive(path: Path, inputs: list[bytes]) -> None:
+    """Write an archive of inputs, each named by its hash; the same inputs in the same order make the same archive."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         for data in inputs:
             name = hashlib.sha1(data, usedforsecurity=False).hexdigest()

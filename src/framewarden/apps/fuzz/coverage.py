@@ -16,7 +16,7 @@ from framewarden.apps.fuzz.building import build_counting, environment, run_quie
 from framewarden.apps.fuzz.checkout import NATIVE
 from framewarden.apps.fuzz.corpora import working
 
-__all__ = ["FileCoverage", "measure", "native_share"]
+__all__ = ["FileCoverage", "measure", "native_share", "origins"]
 
 ROOMS = ("kernels", "codec", "engine")
 ORIGIN = re.compile(r'^\s*/\* "(framewarden/\w+/\w+\.pyx)":(\d+)$')
@@ -87,6 +87,8 @@ def _covered(file: str, lines: dict[int, int]) -> FileCoverage:
 
 def _native_hits(place: Path) -> Hits:
     notes = [str(path) for room in ROOMS for path in sorted((place / "build").rglob(f"{room}/*.gcda"))]
+    if not notes:
+        return {}
     done = subprocess.run(  # noqa: S603 - gcov, on our own notes
         ["gcov", "--json-format", "--stdout", *notes],  # noqa: S607 - wherever it is
         cwd=place, capture_output=True, text=True, check=True,
@@ -103,17 +105,16 @@ def _native_hits(place: Path) -> Hits:
 def _add(hits: Hits, place: Path, path: Path, counts: dict[int, int]) -> None:
     """Add gcov's counts of one file: the C as it is, what Cython wrote as what it was written from."""
     if path.is_relative_to(place / "ext"):
-        file = hits.setdefault(str(path.relative_to(place)), {})
-        origins: Iterable[tuple[int, str, int]] = ((line, str(path.relative_to(place)), line) for line in counts)
+        places: Iterable[tuple[int, str, int]] = ((line, str(path.relative_to(place)), line) for line in counts)
     else:
-        origins = _origins(path) if path.suffix == ".c" else ()
-    for line, name, origin in origins:
+        places = origins(path) if path.suffix == ".c" else ()
+    for line, name, origin in places:
         if line in counts:
             file = hits.setdefault(name, {})
             file[origin] = max(file.get(origin, 0), counts[line])
 
 
-def _origins(path: Path) -> Iterator[tuple[int, str, int]]:
+def origins(path: Path) -> Iterator[tuple[int, str, int]]:
     """Lines of the C that Cython wrote, each with the file and the line that it was written from.
 
     What ends a function belongs to no line: it would make the last one look as if it had been reached.
@@ -130,14 +131,16 @@ def _origins(path: Path) -> Iterator[tuple[int, str, int]]:
 
 def _python_coverage(place: Path) -> list[FileCoverage]:
     """The same of the parsers that are Python, by coverage.py."""
-    coverage = [sys.executable, "-m", "coverage"]
-    plain = environment(place, sanitized=False)
-    common = [f"--data-file={DATA_FILE}", "--rcfile=/dev/null"]
-    run_quietly([*coverage, "combine", *common], place, plain)
-    run_quietly([*coverage, "json", *common, "-q", "-o", "coverage.json"], place, plain)
-    report = msgspec.json.decode((place / "coverage.json").read_bytes())
-    return [
-        FileCoverage(file, counted["summary"]["num_statements"], tuple(counted["missing_lines"]))
-        for file, counted in sorted(report["files"].items())
-        if counted["summary"]["num_statements"] and not file.endswith("__init__.py")
-    ]
+    from coverage import Coverage  # noqa: PLC0415 - an extra
+
+    counted = Coverage(data_file=str(place / DATA_FILE), config_file=False)
+    parts = [str(path) for path in place.glob(f"{DATA_FILE}.*")]
+    if not parts:
+        return []
+    counted.combine(parts)
+    covered = []
+    for path in sorted(counted.get_data().measured_files()):
+        _, statements, _, missed, _ = counted.analysis2(path)
+        if statements and not path.endswith("__init__.py"):
+            covered.append(FileCoverage(str(Path(path).relative_to(place)), len(statements), tuple(missed)))
+    return covered

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import signal
 from collections.abc import Iterable
 from pathlib import PurePath
 
@@ -12,7 +13,7 @@ __all__ = ["Fault", "read_fault"]
 FRAMES = 3
 """Frames of the stack that tell one fault from another."""
 TRACEBACK = re.compile(r'^  File "([^"]+)", line (\d+), in (\S+)$', re.MULTILINE)
-RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Failed|Warning)|\w+)(?:: (.*))?$")
+RAISED = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$")
 UNDEFINED = re.compile(r"^(\S+?:\d+):\d+: runtime error: (.*)$", re.MULTILINE)
 SANITIZER = re.compile(r"ERROR: (AddressSanitizer|LeakSanitizer|libFuzzer): ([\w -]+)")
 NATIVE = re.compile(r"^\s+#\d+ 0x[0-9a-f]+ in (\S+)(?: (\S+))?", re.MULTILINE)
@@ -55,7 +56,8 @@ def read_fault(said: str, code: int) -> Fault:
         return Fault(kind, _line(f"{kind}: {message}" if message else kind), _python_stack(said))
     if named:
         return Fault(named[2].split(" (")[0].strip(), _line(_before(said, named[0])), _native_stack(said))
-    return Fault(f"exit {code}" if code >= 0 else f"signal {-code}", _line(said.strip().rpartition("\n")[2]), ())
+    ended = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+    return Fault(ended, _line(f"ended by {ended}: {said.strip().rpartition(chr(10))[2]}"), ())
 
 
 def _raised(said: str) -> tuple[str, str] | None:

@@ -70,10 +70,9 @@ def standings(campaign: Campaign) -> Table:
 
 def line(standing: Standing) -> str:
     """Say the same of one target in one line."""
-    return (
-        f"{standing.target}: {standing.spent:.0f} s, {standing.executions:,} executions,"
-        f" {_rate(standing):,.0f} a second, {standing.edges:,} edges, {standing.inputs:,} inputs, {standing.findings} findings"
-    )
+    ran = f"{standing.spent:.0f} s, {standing.executions:,} executions, {_rate(standing):,.0f} a second"
+    reached = f"{standing.edges:,} edges, {standing.inputs:,} inputs, {standing.findings} findings"
+    return f"{standing.target}: {ran}, {reached}"
 
 
 def _rate(standing: Standing) -> float:
