@@ -18,16 +18,18 @@ ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.requires("clang", "atheris"), pytest.mark.timeout(400)]
 
 PLANTED = '''
-"""Invariant: there are two faults in here."""
+"""Invariant: there are three faults in here."""
 import ctypes
 ALLOWED = ()
-TOKENS = (b"FW!", b"SEGV")
+TOKENS = (b"FW!", b"SEGV", b"BIG")
 
 def one(data):
     if b"FW!" in data:
         raise KeyError("planted")
     if b"SEGV" in data:
         ctypes.memset(8, 0, 1)
+    if b"BIG" in data:
+        len(bytes(300 << 20))
 
 def seeds():
     yield b"a harmless seed"
@@ -64,7 +66,7 @@ def run(checkout, *arguments, timeout=300):
 @pytest.fixture(scope="module")
 def campaign(checkout):
     targets = [word for name in ("planted", "kernels_c", "uri") for word in ("--target", name)]
-    return run(checkout, "run", *targets, "--minutes", "0.2")
+    return run(checkout, "run", *targets, "--minutes", "0.3")
 
 
 def findings(checkout):
@@ -76,7 +78,9 @@ def findings(checkout):
 def test_planted_faults_are_found_once_each_and_made_small(checkout, campaign):
     assert campaign.returncode == 1, campaign.stdout + campaign.stderr
     found = {(each["target"], each["kind"]): each for each in findings(checkout).values()}
-    assert found.keys() == {("planted", "KeyError"), ("planted", "SEGV"), ("kernels_c", "heap-buffer-overflow")}
+    kinds = {"KeyError", "SEGV", "allocation-size-too-big"}
+    assert found.keys() == {*[("planted", kind) for kind in kinds], ("kernels_c", "heap-buffer-overflow")}
+    assert bytes.fromhex(found["planted", "allocation-size-too-big"]["hex"]) == b"BIG"
     assert bytes.fromhex(found["planted", "KeyError"]["hex"]) == b"FW!"
     assert bytes.fromhex(found["planted", "SEGV"]["hex"]) == b"SEGV"
     assert found["kernels_c", "heap-buffer-overflow"]["stack"][0].startswith("unmask scalar.c:")
@@ -85,7 +89,7 @@ def test_planted_faults_are_found_once_each_and_made_small(checkout, campaign):
 def test_the_report_says_what_was_done_and_how_to_see_it_again(checkout, campaign):
     report = json.loads((checkout / "fuzz" / "reports" / "report.json").read_text())
     done = {each["target"]: each for each in report["targets"]}
-    assert done["planted"]["findings"] == 2
+    assert done["planted"]["findings"] == 3
     assert done["planted"]["executions"] > 10
     assert not report["interrupted"]
     assert {file["file"] for file in report["coverage"]} >= {"src/framewarden/codec/_messages.pyx"} or report[
@@ -94,7 +98,7 @@ def test_the_report_says_what_was_done_and_how_to_see_it_again(checkout, campaig
     page = (checkout / "fuzz" / "reports" / "report.md").read_text()
     for path in findings(checkout):
         assert f"framewarden fuzz reproduce tests/regressions/findings/{path.name}" in page
-    assert campaign.stdout.count("FOUND in ") == 3
+    assert campaign.stdout.count("FOUND in ") == 4
 
 
 def test_a_finding_is_reproduced_until_it_is_mended(checkout, campaign):

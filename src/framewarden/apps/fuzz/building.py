@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from framewarden.apps.fuzz.checkout import NATIVE, FuzzError
@@ -16,6 +17,11 @@ __all__ = ["build_counting", "build_fuzzing", "environment", "run_quietly"]
 
 COPIED = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "src", "ext", "tests", "docs", "fuzz")
 LEFT_OUT = shutil.ignore_patterns("*.so", "*.egg-info", "__pycache__", "corpus", "reports", "corpora", "conformance")
+ALLOCATION_MIB = 256
+"""What one allocation may ask for: what follows a declared length instead of the input runs into it."""
+ASAN_OPTIONS = (
+    f"detect_leaks=0:allocator_may_return_null=0:max_allocation_size_mb={ALLOCATION_MIB}:quarantine_size_mb=8"
+)
 SANITIZERS = "-fsanitize=fuzzer,address,undefined"
 
 
@@ -32,7 +38,8 @@ def copy_tree(checkout: Path, place: Path) -> None:
             shutil.copy2(source, place / name)
 
 
-def _without_generated(checkout: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202 - what copytree calls has no name
+def _without_generated(checkout: Path) -> Callable[[str, list[str]], set[str]]:
+    """What Cython wrote in the checkout was written for another build."""
     generated = checkout / "src"
 
     def ignore(folder: str, names: list[str]) -> set[str]:
@@ -86,13 +93,14 @@ def build_counting(checkout: Path) -> Path:
 
 
 def environment(place: Path, *, sanitized: bool) -> dict[str, str]:
-    """Make the environment of a Python that runs the targets of a tree.
+    """Make the environment in which the targets of a tree run.
 
-    A sanitized extension needs its runtime before everything else, and a malloc that the runtime sees. Python itself
-    leaves much to the end of the process, so nobody looks for leaks there; the room tests/anomalies does.
+    A Python with a sanitized extension needs its runtime before everything else, and a malloc that the runtime sees.
+    Python itself leaves much to the end of the process, so nobody looks for leaks there; tests/anomalies does.
     """
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("FRAMEWARDEN_", "LD_PRELOAD"))}
     clean |= {"PYTHONPATH": os.pathsep.join([str(place), str(place / "src")]), "PYTHONDONTWRITEBYTECODE": "1"}
+    clean |= {"ASAN_OPTIONS": ASAN_OPTIONS, "UBSAN_OPTIONS": "print_stacktrace=1"}
     if sanitized:
         import atheris  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra, and it costs a second
 
@@ -100,7 +108,5 @@ def environment(place: Path, *, sanitized: bool) -> dict[str, str]:
         clean |= {
             "LD_PRELOAD": f"{runtime} {place / 'mutator.so'}",
             "PYTHONMALLOC": "malloc",
-            "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=8",
-            "UBSAN_OPTIONS": "print_stacktrace=1",
         }
     return clean

@@ -93,5 +93,5 @@ def write_archive(path: Path, inputs: list[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         for data in inputs:
-            name = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+            name = hashlib.sha1(data, usedforsecurity=False).hexdigest()[:12]
             file.writestr(zipfile.ZipInfo(name, EPOCH), data, zipfile.ZIP_DEFLATED)

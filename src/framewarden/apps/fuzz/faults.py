@@ -16,6 +16,7 @@ TRACEBACK = re.compile(r'^  File "([^"]+)", line (\d+), in (\S+)$', re.MULTILINE
 RAISED = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$")
 UNDEFINED = re.compile(r"^(\S+?:\d+):\d+: runtime error: (.*)$", re.MULTILINE)
 SANITIZER = re.compile(r"ERROR: (AddressSanitizer|LeakSanitizer|libFuzzer): ([\w -]+)")
+SUMMARY = re.compile(r"^SUMMARY: \w+Sanitizer: ([\w-]+)", re.MULTILINE)
 NATIVE = re.compile(r"^\s+#\d+ 0x[0-9a-f]+ in (\S+)(?: (\S+))?", re.MULTILINE)
 NOT_OURS = re.compile(
     r"^(__asan|__interceptor|__sanitizer|__ubsan|fuzzer::|abort$|raise$|gsignal$|__libc|main$|_start|LLVMFuzzer|mem(cpy|"
@@ -50,7 +51,8 @@ def read_fault(said: str, code: int) -> Fault:
         return Fault("undefined-behavior", _line(undefined[2]), places[:FRAMES])
     named = SANITIZER.search(said)
     if named and named[1] != "libFuzzer":
-        return Fault(named[2].split(" ")[0], _line(named[2]), _native_stack(said))
+        summed = SUMMARY.search(said)
+        return Fault(summed[1] if summed else named[2].split(" ")[0], _line(named[2]), _native_stack(said))
     if raised := _raised(said):
         kind, message = raised
         return Fault(kind, _line(f"{kind}: {message}" if message else kind), _python_stack(said))

@@ -56,6 +56,7 @@ class Judge:
             done = subprocess.run(  # noqa: S603 - the program is ours
                 [str(self.place / self.target), file.name],
                 cwd=self.place,
+                env=environment(self.place, sanitized=False),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=SECONDS_AN_INPUT,

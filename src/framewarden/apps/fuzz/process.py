@@ -17,8 +17,6 @@ __all__ = ["LONGEST", "Process", "command_of"]
 LONGEST = 4096
 """Bytes of an input that a campaign makes."""
 MEMORY_MIB = 2048
-ALLOCATION_MIB = 256
-"""What one allocation may ask for: what follows a declared length instead of the input runs into it."""
 SECONDS_SILENT = 30
 """Wall time that one input may take."""
 SECONDS_TO_STOP = 10.0
@@ -78,7 +76,6 @@ class Process:
             "artifact_prefix": f"{self.folder}/",
             "timeout": SECONDS_SILENT,
             "rss_limit_mb": MEMORY_MIB,
-            "malloc_limit_mb": ALLOCATION_MIB,
             "report_slow_units": 2**31 - 1,
             "reload": 1,
         }

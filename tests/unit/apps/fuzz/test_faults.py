@@ -27,6 +27,12 @@ WRITE of size 1 at 0x602 thread T0
     #4 0x55d4 in fuzzer::Fuzzer::ExecuteCallback (/b/kernels_c+0x1)
 
 """
+TOO_LARGE = """\
+==7==ERROR: AddressSanitizer: requested allocation size 0x12c00000 (0x12c01000 after adjustments) exceeds maximum
+    #0 0x7f in __interceptor_malloc (/b/asan.so+0x1)
+    #1 0x7f in __pyx_f_growing_reserve src/framewarden/codec/_payload.c:60:1
+SUMMARY: AddressSanitizer: allocation-size-too-big /x in malloc
+"""
 UNDEFINED = """\
 src/framewarden/codec/_messages.c:5532:20: runtime error: shift exponent 64 is too large
     #0 0x7f in __pyx_f_read_head src/framewarden/codec/_messages.c:5532:20
@@ -59,6 +65,12 @@ def test_a_memory_error():
     fault = read_fault(OVERFLOW, 1)
     assert fault.kind == "heap-buffer-overflow"
     assert fault.stack == ("scalar_unmask scalar.c:40", "check_unmask kernels.c:64")
+
+
+def test_an_allocation_that_follows_what_was_declared():
+    fault = read_fault(TOO_LARGE, 1)
+    assert fault.kind == "allocation-size-too-big"
+    assert fault.stack == ("__pyx_f_growing_reserve _payload.c:60",)
 
 
 def test_undefined_behaviour():
