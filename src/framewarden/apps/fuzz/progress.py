@@ -26,6 +26,7 @@ class Progress:
         self.console = console
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._told = time.monotonic()
+        self._begun: set[str] = set()
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -44,7 +45,12 @@ class Progress:
         """Show how it stands now."""
         if self._live is not None:
             self._live.update(standings(campaign))
-        elif time.monotonic() - self._told > SECONDS_A_LINE:
+            return
+        for standing in campaign.standings:
+            if standing.processes and standing.target not in self._begun:
+                self._begun.add(standing.target)
+                self.console.print(f"{standing.target}: begins, for {standing.seconds:.0f} s", highlight=False)
+        if time.monotonic() - self._told > SECONDS_A_LINE:
             self._told = time.monotonic()
             for standing in campaign.standings:
                 if standing.running:
