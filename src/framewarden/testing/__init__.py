@@ -1,4 +1,4 @@
-"""Testing: Hypothesis strategies for everything that a peer may send, and a machine of two Inspectors, for anybody's tests.
+"""Testing: Hypothesis strategies for what a peer may send, and a machine of two Inspectors, for anybody's tests.
 
 Here live strategies for frames, messages, streams and the ways to cut them, for damaged and hostile streams, opening
 handshakes, compressed payloads, messages that fit a schema and messages that almost do; ``InspectorPair``, a stateful

@@ -14,12 +14,8 @@ WAYS = ("blocks", "final", "plain", "stored")
 """One block, several, one that is not compressed, one that ends the DEFLATE stream."""
 
 # DEFLATE that is empty, final, cut or wrong.
-TROUBLE = tuple(
-    bytes.fromhex(item)
-    for item in (
-        "00 0300 01 06 07 0200 f248cdc9c90700 f348cdc9c9070000 f20011000000 010600f9ff 010400fbff 000000ffff".split()
-    )
-)
+TROUBLE_HEX = "00 0300 01 06 07 0200 f248cdc9c90700 f348cdc9c9070000 f20011000000 010600f9ff 010400fbff 000000ffff"
+TROUBLE = tuple(bytes.fromhex(item) for item in TROUBLE_HEX.split())
 
 
 class Compressed(NamedTuple):
@@ -98,8 +94,4 @@ def deflate_payloads(
 def odd_deflate_payloads() -> st.SearchStrategy[bytes]:
     """Draw what may stand in a frame with RSV1 and is rarely right: cut, empty or final DEFLATE, and no DEFLATE."""
     hello = b"\xf2\x48\xcd\xc9\xc9\x07"
-    return (
-        st.sampled_from(TROUBLE)
-        | st.binary(max_size=30)
-        | st.binary(max_size=12).map(lambda tail: hello + tail)
-    )
+    return st.sampled_from(TROUBLE) | st.binary(max_size=30) | st.binary(max_size=12).map(lambda tail: hello + tail)

@@ -4,7 +4,19 @@ from hypothesis import strategies as st
 
 from framewarden.testing.peers import Peer
 
-__all__ = ["BINARY", "CLOSE", "CONTINUATION", "FIN", "PING", "PONG", "RSV1", "TEXT", "frame", "frame_ends", "masking_keys"]
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "CONTINUATION",
+    "FIN",
+    "PING",
+    "PONG",
+    "RSV1",
+    "TEXT",
+    "frame",
+    "frame_ends",
+    "masking_keys",
+]
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 FIN, RSV1 = 0x80, 0x40
@@ -14,9 +26,9 @@ KEY = b"\x37\xfa\x21\x3d"
 
 
 def frame(peer: Peer, first: int, payload: bytes, key: bytes = KEY, length: int | None = None) -> bytes:
-    """Write one frame as ``peer`` reads it, its length in the fewest bytes.
+    r"""Write one frame as ``peer`` reads it, its length in the fewest bytes.
 
-    ``frame(Peer("client"), FIN | TEXT, b"Hello")`` is ``b"\\x81\\x05Hello"``.
+    ``frame(Peer("client"), FIN | TEXT, b"Hello")`` is ``b"\x81\x05Hello"``.
 
     Args:
         peer: decides whether it is masked.
@@ -39,9 +51,9 @@ def frame(peer: Peer, first: int, payload: bytes, key: bytes = KEY, length: int 
 
 
 def frame_ends(data: bytes) -> list[tuple[int, int]]:
-    """First byte and end of each frame of ``data``, which is whole frames and nothing else.
+    r"""First byte and end of each frame of ``data``, which is whole frames and nothing else.
 
-    ``frame_ends(b"\\x81\\x01a\\x89\\x00")`` is ``[(0x81, 3), (0x89, 5)]``.
+    ``frame_ends(b"\x81\x01a\x89\x00")`` is ``[(0x81, 3), (0x89, 5)]``.
     """
     found = []
     position = 0

@@ -18,7 +18,16 @@ __all__ = ["Opening", "Refused", "damaged_heads", "opening_handshakes", "refused
 TOKEN = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PATHS = ("/", "/chat", "/a/b;c=1", "/%41%e2%82%ac", "/[x]^|", "//", "/:@!$&'()*+,;=")
 QUERIES = (None, "", "x=1", "a?b/c", "q=%00", "[]^|`{}\\")
-HOSTS = ("localhost", "example.org", "example.org:8080", "127.0.0.1:80", "[::1]", "[2001:db8::1]:65535", "a-b.c_d", "a:")
+HOSTS = (
+    "localhost",
+    "example.org",
+    "example.org:8080",
+    "127.0.0.1:80",
+    "[::1]",
+    "[2001:db8::1]:65535",
+    "a-b.c_d",
+    "a:",
+)
 ORIGINS = (None, "https://example.org", "null", "http://localhost:3000")
 UPGRADES = ("websocket", "WebSocket", "WEBSOCKET", "h2c, websocket")
 CONNECTIONS = ("Upgrade", "upgrade", "keep-alive, Upgrade", "Upgrade,keep-alive")
@@ -253,7 +262,21 @@ def _head_too_long(parts: Parts, limits: Limits) -> st.SearchStrategy[bytes]:
 
 
 def _host(parts: Parts, limits: Limits) -> st.SearchStrategy[bytes]:
-    wrong = ("", "a b", "a/b", "a@b", "[::1", "[::g]", "[1.2.3.4]", "a:65536", "a:b", "a:123456", "a%zz", "a,b:c", "\xe9")
+    wrong = (
+        "",
+        "a b",
+        "a/b",
+        "a@b",
+        "[::1",
+        "[::g]",
+        "[1.2.3.4]",
+        "a:65536",
+        "a:b",
+        "a:123456",
+        "a%zz",
+        "a,b:c",
+        "\xe9",
+    )
     values = st.sampled_from(wrong).map(lambda value: parts.instead("Host", value).written())
     return values | st.sampled_from([parts.without("host").written(), parts.plus(("host", "a")).written()])
 
@@ -264,7 +287,13 @@ def _request_body(parts: Parts, limits: Limits) -> st.SearchStrategy[bytes]:
 
 
 def _upgrade_required(parts: Parts, limits: Limits) -> st.SearchStrategy[bytes]:
-    changes = [("Upgrade", "h2c"), ("Upgrade", "web socket"), ("Upgrade", ""), ("Connection", "keep-alive"), ("Connection", "")]
+    changes = [
+        ("Upgrade", "h2c"),
+        ("Upgrade", "web socket"),
+        ("Upgrade", ""),
+        ("Connection", "keep-alive"),
+        ("Connection", ""),
+    ]
     absent = st.sampled_from(["upgrade", "connection"]).map(lambda name: parts.without(name).written())
     return absent | st.sampled_from(changes).map(lambda change: parts.instead(*change).written())
 
@@ -291,12 +320,26 @@ def _origin(parts: Parts, limits: Limits) -> st.SearchStrategy[bytes]:
 
 
 def _subprotocol_syntax(parts: Parts, limits: Limits) -> st.SearchStrategy[bytes]:
-    values = st.sampled_from(["", "a,", ",a", "a,,b", "a, a", "a b", "a;b", '"a"', "\xe9", ", ".join(map(str, range(65)))])
+    values = st.sampled_from(
+        ["", "a,", ",a", "a,,b", "a, a", "a b", "a;b", '"a"', "\xe9", ", ".join(map(str, range(65)))]
+    )
     return values.map(lambda value: parts.instead("Sec-WebSocket-Protocol", value).written())
 
 
 def _extension_syntax(parts: Parts, limits: Limits) -> st.SearchStrategy[bytes]:
-    bad = ("", ",", "a;", "a; ;b", "a;b=", 'a;b=""', 'a;b="c d"', 'a;b="c', "a b", "a;=b", ", ".join("abcdefghijklmnopq"))
+    bad = (
+        "",
+        ",",
+        "a;",
+        "a; ;b",
+        "a;b=",
+        'a;b=""',
+        'a;b="c d"',
+        'a;b="c',
+        "a b",
+        "a;=b",
+        ", ".join("abcdefghijklmnopq"),
+    )
     values = st.sampled_from((*bad, "a" + ";b" * 9))
     return values.map(lambda value: parts.instead("Sec-WebSocket-Extensions", value).written())
 

@@ -1,5 +1,7 @@
 """A client and a server that talk to each other in memory, in any order and cut anywhere, beside a plain model."""
 
+import contextlib
+import functools
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -9,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from framewarden.codec._writer import prepare
 from framewarden.codec.extensions import DeflateParameters
+from framewarden.errors import ArgumentError
 from framewarden.policy import Policy, Schema
 from framewarden.testing.contents import contents, texts
 from framewarden.testing.endpoint import Endpoint, message_of
@@ -54,8 +57,6 @@ class InspectorPair(RuleBasedStateMachine):
     deflate: ClassVar[DeflateParameters | None] = None
     custom: ClassVar[Mapping[Any, st.SearchStrategy[Any]]] = {}
 
-    _drawn: ClassVar[dict[str, tuple[Messages, Messages]]]
-
     def __init__(self) -> None:
         super().__init__()
         client_policy = self.policy if self.client_policy is None else self.client_policy
@@ -64,22 +65,6 @@ class InspectorPair(RuleBasedStateMachine):
             "client": Endpoint("client", client_policy, self.deflate),
         }
         self.pings = 0
-        if "_drawn" not in vars(type(self)):  # once a class: it is the same for every run
-            type(self)._drawn = {role: self._strategies(end.policy.schema) for role, end in self.ends.items()}
-
-    def _strategies(self, schema: Schema | None) -> tuple[Messages, Messages]:
-        """What an end with this schema may be sent, and what it will refuse."""
-        if schema is None:
-            return texts() | contents(), st.nothing()
-        right: Messages = st.nothing()
-        wrong: Messages = st.nothing()
-        for kind, binary in ((schema.text, False), (schema.binary, True)):
-            if kind is None:
-                continue
-            ways = {"binary": binary, "dec_hook": schema.dec_hook, "custom": self.custom}
-            right |= _typed(shaped(kind, **ways), binary=binary)
-            wrong |= _typed(almost_shaped(kind, **ways), binary=binary) if kind is not Any else st.nothing()
-        return right, wrong
 
     def _fits(self, message: str | bytes, receiver: Endpoint) -> bool:
         """Whether the other end's limits have room for it: what is over them is another test's business."""
@@ -92,7 +77,7 @@ class InspectorPair(RuleBasedStateMachine):
     def _message(self, data: st.DataObject, role: str) -> str | bytes | None:
         """Something for this end to send; None: what was drawn is too large."""
         receiver = self.ends[_other(role)]
-        right, wrong = self._drawn[_other(role)]
+        right, wrong = _drawn(type(self))[_other(role)]
         strategy = wrong if not wrong.is_empty and data.draw(st.integers(0, 15)) == 15 else right
         if strategy.is_empty:
             return None
@@ -141,7 +126,9 @@ class InspectorPair(RuleBasedStateMachine):
             end = self.ends[role]
             self.pings += end.send(lambda: end.inspector.send_ping(payload), ("ping", payload))
 
-    @rule(role=ROLES, code=st.none() | st.sampled_from(CLOSE_CODES), reason=st.text(max_size=10), often=st.integers(0, 3))
+    @rule(
+        role=ROLES, code=st.none() | st.sampled_from(CLOSE_CODES), reason=st.text(max_size=10), often=st.integers(0, 3)
+    )
     def close(self, role: str, code: int | None, reason: str, often: int) -> None:
         """Send a Close; a quarter as often as other things, or nothing would come after it."""
         if often == 3:
@@ -181,6 +168,30 @@ def _other(role: str) -> str:
     return "client" if role == "server" else "server"
 
 
+@functools.cache  # it is the same for every run of a machine
+def _drawn(machine: type[InspectorPair]) -> dict[str, tuple[Messages, Messages]]:
+    """What each end may be sent, and what it will refuse."""
+    client_policy = machine.policy if machine.client_policy is None else machine.client_policy
+    return {
+        "server": _strategies(machine.policy.schema, machine.custom),
+        "client": _strategies(client_policy.schema, machine.custom),
+    }
+
+
+def _strategies(schema: Schema | None, custom: Mapping[Any, st.SearchStrategy[Any]]) -> tuple[Messages, Messages]:
+    if schema is None:
+        return texts() | contents(), st.nothing()
+    right: Messages = st.nothing()
+    wrong: Messages = st.nothing()
+    for kind, binary in ((schema.text, False), (schema.binary, True)):
+        if kind is None:
+            continue
+        right |= _typed(shaped(kind, binary=binary, dec_hook=schema.dec_hook, custom=custom), binary=binary)
+        with contextlib.suppress(ArgumentError):  # everything is of this type: nothing will be refused
+            wrong |= _typed(almost_shaped(kind, binary=binary, dec_hook=schema.dec_hook, custom=custom), binary=binary)
+    return right, wrong
+
+
 def _typed(messages: st.SearchStrategy[bytes], *, binary: bool) -> Messages:
-    """As a Binary or as a Text message."""
+    """As Binary or as Text messages."""
     return messages if binary else messages.map(bytes.decode)

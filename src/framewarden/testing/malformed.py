@@ -44,7 +44,8 @@ def odd_frames(draw: st.DrawFn, peer: Peer) -> bytes:
         size = draw(st.sampled_from([2, 8]))
         number = draw(st.sampled_from([len(payload), *LENGTHS]))
         head = bytes([first, mask | (126 if size == 2 else 127)])
-        return head + (number % 256**size).to_bytes(size, "big") + (b"\0\0\0\0" if mask else b"") + payload
+        declared = int(number % 256**size).to_bytes(size, "big")
+        return head + declared + (b"\0\0\0\0" if mask else b"") + payload
     if way == 2:
         return frame(peer, first, payload, length=len(payload) + draw(st.integers(0, 200)))
     return frame(peer, first, payload, draw(masking_keys()))

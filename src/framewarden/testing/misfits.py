@@ -159,7 +159,9 @@ class Misfits:
             st.tuples(*right[:place], self.of(each, depth + 1), *right[place + 1 :]).map(list)
             for place, each in enumerate(node.item_types)
         ]
-        return st.one_of([*ways, *([st.tuples(*right[:-1]).map(list)] if right else []), st.tuples(*right, st.none()).map(list)])
+        return st.one_of(
+            [*ways, *([st.tuples(*right[:-1]).map(list)] if right else []), st.tuples(*right, st.none()).map(list)]
+        )
 
     def _in_list(self, node: Any, depth: int) -> Strategy:
         right = self._shapes.lists(node, depth)
@@ -207,7 +209,9 @@ class Misfits:
                 ways.append(st.tuples(*right[:place]).map(lambda values: [*head, *values]))
         if isinstance(node, inspect.StructType) and tagged:
             ways.append(st.tuples(*right).map(lambda values: [_no_tag(node.tag), *values]))
-        if isinstance(node, inspect.NamedTupleType) or (isinstance(node, inspect.StructType) and node.forbid_unknown_fields):
+        if isinstance(node, inspect.NamedTupleType) or (
+            isinstance(node, inspect.StructType) and node.forbid_unknown_fields
+        ):
             ways.append(st.tuples(*right).map(lambda values: [*head, *values, None]))
         return st.one_of(ways)
 
@@ -258,7 +262,11 @@ def _out_of_range(node: Any) -> Strategy:
         *([] if node.gt is None else [node.gt]),
         *([] if node.le is None else [node.le + step]),
         *([] if node.lt is None else [node.lt]),
-        *([] if node.multiple_of in (None, 1) else [(node.ge or node.gt or 0) // node.multiple_of * node.multiple_of + node.multiple_of / 2]),
+        *(
+            []
+            if node.multiple_of in (None, 1)
+            else [(node.ge or node.gt or 0) // node.multiple_of * node.multiple_of + node.multiple_of / 2]
+        ),
     ]
     if isinstance(node, inspect.IntType):
         values = [int(value) for value in values]

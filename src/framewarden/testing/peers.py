@@ -5,7 +5,6 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 from framewarden.codec.extensions import DeflateParameters
-from framewarden.rfc6455 import Role
 
 __all__ = ["Compression", "Peer", "deflate_parameters", "peers"]
 
@@ -39,7 +38,7 @@ class Peer(NamedTuple):
         deflate: what was agreed upon for permessage-deflate; None: no compression.
     """
 
-    role: Role | str
+    role: str
     deflate: DeflateParameters | None = None
 
     @property

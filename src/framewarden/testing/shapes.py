@@ -208,7 +208,9 @@ def floats(node: inspect.FloatType) -> st.SearchStrategy[float]:
             allow_nan=False,
             allow_infinity=False,
         )
-    return drawn.filter(lambda value: not ((node.gt is not None and value <= node.gt) or (node.lt is not None and value >= node.lt)))
+    return drawn.filter(
+        lambda value: not ((node.gt is not None and value <= node.gt) or (node.lt is not None and value >= node.lt))
+    )
 
 
 def strings(node: inspect.StrType) -> st.SearchStrategy[str]:

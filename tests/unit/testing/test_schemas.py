@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, find, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
@@ -149,8 +149,77 @@ def test_what_is_drawn_is_what_it_says(name, binary):
         events, violation = send(message)
         assert events == []
         assert violation.close_code == 4422
-        (msgspec.msgpack if binary else json).__name__  # well-formed: the next line reads it without a type
-        msgspec.msgpack.decode(message, strict=False) if binary else json.loads(message)
+        decoded = msgspec.msgpack.decode(message) if binary else json.loads(message)
+        assert decoded is not ...  # it is well-formed: without a type it can be read
 
     accepted()
     refused()
+
+
+def test_what_is_wrong_with_a_struct():
+    """One thing of each kind: each is drawn."""
+    known = {"type", "room", "text"}
+    wrongs = {
+        "tag": lambda v: v.get("type") not in ("say", None) or "type" not in v,
+        "missing": lambda v: v.get("type") == "say" and "room" not in v,
+        "unknown": lambda v: bool(v.keys() - known),
+        "kind": lambda v: isinstance(v.get("room"), int),
+    }
+    seen = set()
+
+    @DRAWN_ONLY
+    @given(almost_shaped(Say))
+    def look(message):
+        value = msgspec.json.decode(message)
+        if isinstance(value, dict):
+            seen.update(name for name, wrong in wrongs.items() if wrong(value))
+        else:
+            seen.add("no object")
+
+    for _ in range(20):
+        look()
+        if len(seen) == 5:
+            break
+    assert seen == {*wrongs, "no object"}
+
+
+def test_what_fits_a_struct_has_optional_and_unknown_fields_or_not():
+    seen = set()
+
+    @DRAWN_ONLY
+    @given(shaped(Tree))
+    def look(message):
+        value = msgspec.json.decode(message)
+        seen.add("leftSide" in value)
+        seen.update(["unknown"] if value.keys() - {"leftSide", "children"} else [])
+        seen.update(["nested"] if value.get("children") else [])
+
+    for _ in range(20):
+        look()
+        if len(seen) == 4:
+            break
+    assert seen == {True, False, "unknown", "nested"}
+
+
+@FEW
+@given(shaped(list[Even], dec_hook=even, custom={Even: st.integers(0, 9)}))
+def test_a_type_of_ones_own_needs_what_it_is_written_as(message):
+    """What the hook refuses is not drawn."""
+    assert all(value % 2 == 0 for value in msgspec.json.decode(message))
+
+
+@pytest.mark.parametrize("make", [shaped, almost_shaped])
+def test_a_type_of_ones_own_that_nobody_knows(make):
+    with pytest.raises(ArgumentError, match="custom does not say what .*Even"):
+        make(list[Even])
+
+
+@pytest.mark.parametrize("kind", [Any, msgspec.Raw])
+def test_there_is_no_almost_where_everything_fits(kind):
+    with pytest.raises(ArgumentError, match="there is no almost"):
+        almost_shaped(kind)
+
+
+def test_json_has_no_extension_values():
+    with pytest.raises(ArgumentError, match="no message can be of this type"):
+        shaped(msgspec.msgpack.Ext)
