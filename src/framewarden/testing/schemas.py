@@ -50,6 +50,7 @@ def shaped(
     """
     shapes = Shapes(custom or {}, binary=binary)
     values = shapes.of(type_info(kind))
+    values.validate()  # now, and not when it is drawn from
     if values.is_empty:
         raise ArgumentError("no message can be of this type")
     decode = _decoder(kind, dec_hook, binary=binary)
@@ -80,7 +81,9 @@ def almost_shaped(
         ArgumentError: as above, or everything is of this type, so that nothing can be wrong.
     """
     shapes = Shapes(custom or {}, binary=binary)
-    values = Misfits(shapes).of(type_info(kind))
+    info = type_info(kind)
+    shapes.of(info).validate()  # now, and not when it is drawn from
+    values = Misfits(shapes).of(info)
     if values.is_empty:
         raise ArgumentError("every message is of this type: there is no almost")
     decode = _decoder(kind, dec_hook, binary=binary)

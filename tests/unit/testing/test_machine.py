@@ -9,7 +9,7 @@ from framewarden import DeflateParameters, Limits, Policy, Schema
 from framewarden.policy import Deflate
 from framewarden.testing import InspectorPair
 
-BRIEF = settings(max_examples=25, stateful_step_count=30)
+BRIEF = settings(max_examples=20, stateful_step_count=25)
 
 
 class Say(msgspec.Struct, tag="say", forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ from framewarden import Inspector, Policy, Schema
 from framewarden.errors import ArgumentError
 from framewarden.testing import almost_shaped, shaped
 
-FEW = settings(max_examples=12)
+FEW = settings(max_examples=8)
 DRAWN_ONLY = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -210,7 +210,7 @@ def test_a_type_of_ones_own_needs_what_it_is_written_as(message):
 
 @pytest.mark.parametrize("make", [shaped, almost_shaped])
 def test_a_type_of_ones_own_that_nobody_knows(make):
-    with pytest.raises(ArgumentError, match="custom does not say what .*Even"):
+    with pytest.raises(ArgumentError, match=r"custom does not say what .*Even"):
         make(list[Even])
 
 
