@@ -1,4 +1,4 @@
-"""The page and the example are test suites: pytest runs them, in a process of its own."""
+"""The page and the example are test suites: pytest runs them, in a process of its own, as a user does."""
 
 import os
 import re
@@ -16,31 +16,24 @@ ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "testing.md").read_text()
 
 
-def run(folder: Path, name: str) -> str:
-    """Run a test file as a user does; with few examples, for it is the file that is tested."""
+def test_the_page_and_the_example_are_test_suites(tmp_path):
+    """With few examples: it is the files that are tested."""
     profile = "from hypothesis import settings\nsettings.register_profile('few', max_examples=5, deadline=None)\n"
-    (folder / "conftest.py").write_text(f"{profile}settings.load_profile('few')\n")
+    (tmp_path / "conftest.py").write_text(f"{profile}settings.load_profile('few')\n")
+    [block] = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    (tmp_path / "test_moves.py").write_text(block)
+    shutil.copy(ROOT / "examples" / "test_with_strategies.py", tmp_path)
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:benchmark", name],
-        cwd=folder,
+        [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:benchmark"],
+        cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if name != "CI"} | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-def test_the_example_of_the_page(tmp_path):
-    [block] = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    (tmp_path / "test_moves.py").write_text(block)
-    assert "4 passed" in run(tmp_path, "test_moves.py")
-
-
-def test_the_example_file(tmp_path):
-    shutil.copy(ROOT / "examples" / "test_with_strategies.py", tmp_path)
-    assert "5 passed" in run(tmp_path, "test_with_strategies.py")
+    assert result.stdout.count("test_moves.py::") == 4
+    assert result.stdout.count("test_with_strategies.py::") == 5
 
 
 STRATEGIES = sorted(
