@@ -168,7 +168,7 @@ class Endpoint:
         octets = payload.encode() if isinstance(payload, str) else payload
         try:
             value = self._decoded(opcode, payload, octets)
-        except msgspec.DecodeError:
+        except (ValueError, TypeError):  # a TypeError: a member of a set that cannot be one
             if self.policy.mode == "enforce":
                 self._fail()
                 return []

@@ -1,6 +1,7 @@
 """Values in which one thing does not fit a type, as the builtins that a message writes them as."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -73,6 +74,8 @@ class Misfits:
     def of(self, node: Node, depth: int = 0) -> Strategy:
         """Values that are wrong here, or in one of their parts."""
         node, depth = bare(node), min(depth, DEEPEST)
+        if isinstance(node, ANYTHING):
+            return st.nothing()
         key = (id(node), depth)
         if key not in self._made:
             self._made[key] = (node, st.deferred(lambda: self._here(node) | self._beyond(node) | self._in(node, depth)))
@@ -166,17 +169,17 @@ class Misfits:
     def _in_list(self, node: Any, depth: int) -> Strategy:
         right = self._shapes.lists(node, depth)
         wrong = self.of(node.item_type, depth + 1)
-        return st.builds(_replaced, right, wrong, st.integers(0, 2**16))
+        return _built(_replaced, right, wrong, st.integers(0, 2**16))
 
     def _in_dictionary(self, node: inspect.DictType, depth: int) -> Strategy:
         right = self._shapes.dictionaries(node, depth)
         keys, values = self._shapes.keys(node.key_type, depth), self._shapes.of(node.value_type, depth + 1)
-        wrong_value = st.builds(lambda d, k, v: {**d, k: v}, right, keys, self.of(node.value_type, depth + 1))
+        wrong_value = _built(lambda d, k, v: {**d, k: v}, right, keys, self.of(node.value_type, depth + 1))
         key = bare(node.key_type)
         wrong_keys = self._beyond(key)
         if isinstance(key, inspect.IntType | inspect.FloatType):
             wrong_keys |= st.just(NO_WORD)
-        return wrong_value | st.builds(lambda d, k, v: {**d, k: v}, right, wrong_keys, values)
+        return wrong_value | _built(lambda d, k, v: {**d, k: v}, right, wrong_keys, values)
 
     def _in_object(self, node: Node, depth: int) -> Strategy:
         ways: list[Strategy] = []
@@ -185,15 +188,15 @@ class Misfits:
             if field.required:
                 ways.append(rest)
             name = field.encode_name
-            ways.append(st.builds(_with, rest, st.just(name), self.of(field.type, depth + 1)))
+            ways.append(_built(_with, rest, st.just(name), self.of(field.type, depth + 1)))
         if isinstance(node, inspect.StructType):
             right = self._shapes.objects(node, depth)
             if node.forbid_unknown_fields:
                 known = {field.encode_name for field in fields_of(node)} | {node.tag_field}
                 names = st.text(max_size=4).filter(lambda name: name not in known)
-                ways.append(st.builds(_with, right, names, st.none()))
+                ways.append(_built(_with, right, names, st.none()))
             if node.tag_field is not None:
-                ways.append(st.builds(_with, right, st.just(node.tag_field), st.just(_no_tag(node.tag)) | st.just([])))
+                ways.append(_built(_with, right, st.just(node.tag_field), st.just(_no_tag(node.tag)) | st.just([])))
         return st.one_of(ways)
 
     def _in_array(self, node: Node, depth: int) -> Strategy:
@@ -284,6 +287,11 @@ def _wrong_text(node: inspect.StrType) -> Strategy:
         least, most = Shapes.room(node, 0)
         ways.append(st.text(min_size=least, max_size=most).filter(lambda text: pattern.search(text) is None))
     return st.one_of(ways)
+
+
+def _built(function: Callable[..., Any], *parts: Strategy) -> Strategy:
+    """As st.builds, but known to be empty when a part is."""
+    return st.tuples(*parts).map(lambda values: function(*values))
 
 
 def _replaced(values: list[Any], wrong: Any, place: int) -> list[Any]:

@@ -200,7 +200,11 @@ def floats(node: inspect.FloatType) -> st.SearchStrategy[float]:
     if step is not None:
         low = -1000 if lowest is None else math.ceil(lowest / step)
         high = low + 2000 if highest is None else math.floor(highest / step)
-        drawn = st.integers(low, high).map(lambda times: times * step)
+        times = st.integers(low, high)
+        if math.fmod(7 * step, step):  # no float, as 0.1: its other multiples are none, but for those by powers of two
+            powers = [sign * 2**power for power in range(10) for sign in (1, -1)]
+            times = st.sampled_from([number for number in (0, *powers) if low <= number <= high])
+        drawn = times.map(lambda number: number * step)
     else:
         drawn = st.floats(
             None if lowest is None else float(lowest),

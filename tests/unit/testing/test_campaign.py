@@ -136,6 +136,20 @@ def test_it_stops_when_it_is_told_to(number, tmp_path):
     assert [each["target"] for each in json.loads(report.read_text())] == list(campaign.TARGETS)
 
 
+def test_a_second_signal_does_not_wait():
+    """For a property that never comes back."""
+    before = signal.getsignal(signal.SIGUSR1)
+    interruption = campaign.Interruption()
+    interruption.check()
+    try:
+        interruption(signal.SIGUSR1, None)
+        assert signal.getsignal(signal.SIGUSR1) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(KeyboardInterrupt):
+        interruption.check()
+
+
 @pytest.mark.parametrize("arguments", [["--seconds", "0"], ["--target", "nothing"]])
 def test_what_makes_no_sense_is_refused(arguments, capsys):
     with pytest.raises(SystemExit) as refused:

@@ -6,7 +6,7 @@ import enum
 import json
 import uuid
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, TypedDict, TypeVar
 
 import msgspec
 import pytest
@@ -61,6 +61,18 @@ class Options(TypedDict):
     level: NotRequired[Literal[1, 2, "most"]]
 
 
+T = TypeVar("T")
+
+
+class Boxed(msgspec.Struct, Generic[T]):
+    value: T
+    more: list[T] = []
+
+
+class Numbered(msgspec.Struct, tag_field="kind", tag=7):
+    inside: Boxed[int]
+
+
 @dataclass
 class Person:
     name: str
@@ -95,6 +107,13 @@ TYPES = {
     "int": Annotated[int, Meta(ge=-5, le=5)],
     "step": Annotated[int, Meta(gt=0, lt=100, multiple_of=7)],
     "float": Annotated[float, Meta(gt=0, le=1.5)],
+    "bare-list": list,
+    "bare-dict": dict,
+    "raw": list[msgspec.Raw],
+    "generic": Boxed[str | None],
+    "numbered": Numbered | None,
+    "deep-set": set[tuple[int, int]],
+    "float-powers": Annotated[float, Meta(multiple_of=0.1)],
     "float-step": Annotated[float, Meta(ge=0, le=10, multiple_of=0.5)],
     "text": Annotated[str, Meta(min_length=2, max_length=3)],
     "pattern": Annotated[str, Meta(pattern="[0-9]{2}")],
