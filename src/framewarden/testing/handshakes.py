@@ -114,6 +114,16 @@ def spelled(draw: st.DrawFn, name: str) -> str:
 
 
 @st.composite
+def arranged(draw: st.DrawFn, headers: list[Header]) -> list[Header]:
+    """Headers in another order and spelling; what has several lines keeps the order of these."""
+    order = draw(st.permutations(range(len(headers))))
+    several = [position for position in order if headers[position][0] == "Sec-WebSocket-Protocol"]
+    places = iter(sorted(several))
+    shuffled = [headers[next(places)] if position in several else headers[position] for position in order]
+    return [(draw(spelled(name)), value) for name, value in shuffled]
+
+
+@st.composite
 def valid_parts(draw: st.DrawFn) -> tuple[Parts, Request]:
     path, query = draw(st.sampled_from(PATHS)), draw(st.sampled_from(QUERIES))
     target = path if query is None else f"{path}?{query}"
@@ -136,12 +146,7 @@ def valid_parts(draw: st.DrawFn) -> tuple[Parts, Request]:
     if extensions is not None:
         headers.append(("Sec-WebSocket-Extensions", extensions[0]))
     headers += draw(st.lists(st.tuples(tokens().map("X-{}".format), field_values()), max_size=3))
-    # What has several lines keeps their order; the others may stand anywhere.
-    order = draw(st.permutations(range(len(headers))))
-    several = [position for position in order if headers[position][0] == "Sec-WebSocket-Protocol"]
-    places = iter(sorted(several))
-    shuffled = [headers[next(places)] if position in several else headers[position] for position in order]
-    written = [(draw(spelled(name)), value) for name, value in shuffled]
+    written = draw(arranged(headers))
     padding = st.sampled_from(["", " ", " \t"])
     parts = Parts(
         "GET", target, "HTTP/1.1", tuple((name, f"{draw(padding)}{value}{draw(padding)}") for name, value in written)
