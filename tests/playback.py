@@ -5,8 +5,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from framewarden.codec.extensions import DeflateParameters
-from framewarden.engine import Close, Inspector, Message, Ping, Pong
+from framewarden.engine import Inspector
 from framewarden.policy import Limits, Policy, Schema
+from framewarden.testing import plain, pump, read
 from tests.oracle import Inflate, Outcome
 
 __all__ = ["Played", "bytewise", "cut", "frames", "make", "negotiated", "outcome", "plain", "play", "pump"]
@@ -16,19 +17,6 @@ class Played(NamedTuple):
     outcome: Outcome
     inspector: Inspector
     sent: bytes
-
-
-def plain(event: Any) -> tuple[Any, ...]:
-    match event:
-        case Message():
-            return ("message", int(event.opcode), event.data, event.wire_bytes, event.inflated_bytes)
-        case Ping():
-            return ("ping", event.data)
-        case Pong():
-            return ("pong", event.data)
-        case Close():
-            return ("close", event.code, event.reason)
-    raise AssertionError(f"not an event: {event!r}")
 
 
 def negotiated(deflate: Inflate | None, role: str) -> DeflateParameters | None:
@@ -57,16 +45,8 @@ def make(
     return Inspector(policy, role, deflate=negotiated(deflate, role), **options)
 
 
-def pump(inspector: Inspector, data: bytes) -> list[tuple[Any, ...]]:
-    """Everything that one read gives, in as many calls as that takes."""
-    events = inspector.receive_data(data)
-    while inspector.has_more:
-        events += inspector.receive_data(b"")
-    return [plain(event) for event in events]
-
-
 def play(chunks: Iterable[bytes], inspector: Inspector) -> Played:
-    events = [event for chunk in chunks for event in pump(inspector, chunk)]
+    events = read(inspector, chunks)
     return Played(outcome(events, inspector), inspector, inspector.data_to_send())
 
 

@@ -7,9 +7,9 @@ from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from framewarden.policy import Limits
+from framewarden.testing import FIN, Peer, broken, frame, peers, streams
 from tests.differential.peers import READERS
 from tests.playback import make, play
-from tests.properties.strategies import FIN, Peer, broken, frame, peers, streams
 
 WIDE = Limits(
     max_frame_bytes=2**31 - 1,
@@ -24,7 +24,7 @@ FILLER = {"server": bytes.fromhex("8a8000000000") * 30, "client": bytes.fromhex(
 """Behind a stream that we refuse early: lets a peer finish the header, or the control frame, that it waits for. For one
 that waits for nothing it is Pongs, which show."""
 
-S = Peer("server", None)
+S = Peer("server")
 
 
 GOES_ON = -1

@@ -34,7 +34,11 @@ THIRD_PARTY = {
     "transports": {"picows", "uvloop", "aiofastnet"},
     # msgspec for the types of messages; websockets is the demo's client, which must not be of our own making.
     "apps": {"typer", "rich", "msgspec", "uvloop", "websockets"},
+    "testing": {"hypothesis", "msgspec"},
 }
+
+# Whoever tests with the strategies loads no event loop, and may embed the engine alone.
+TESTING_IMPORTS = {"testing", "engine", "codec", "kernels", *LEAVES}
 
 # No clock, no randomness, no I/O: time and keys come in as arguments. (The Inspector names `time.time` and `os.urandom`
 # as the defaults of those arguments.)
@@ -84,6 +88,8 @@ def _why_not_ours(room: str, target: str) -> str:
         return ""
     if target == "":
         return "" if room == "apps" else "the front door is for users"
+    if room == "testing":
+        return "" if target in TESTING_IMPORTS else f"testing needs no {target}"
     if room in LEAVES:
         return "a leaf imports leaves only"
     return "" if ROOMS.index(target) > ROOMS.index(room) else f"{target} stands above {room}"
@@ -127,6 +133,14 @@ def test_the_load_generator_knows_neither_python_nor_the_kernels(path: Path):
         assert header[0] != '"' or (path.parent / header.strip('"')).exists(), header
 
 
+@pytest.mark.parametrize("path", [*PYTHON, *CYTHON], ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_of_ours_imports_the_room_testing(path: Path):
+    """Nor Hypothesis: a server runs without it."""
+    found = (python_imports if path.suffix in (".py", ".pyi") else cython_imports)(path.read_text())
+    asked = {each.module for each in found if each.top == "hypothesis" or target_room(each.module) == "testing"}
+    assert asked == set() or room_of(path) == "testing"
+
+
 def test_every_room_is_known():
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py*"))} - {"__pycache__"}
     assert rooms <= set(ROOMS)
@@ -157,6 +171,12 @@ def test_every_room_is_known():
         ("transports", "from framewarden.engine import Inspector", True),
         ("transports", "from .engine import Inspector", False),
         ("apps", "from framewarden import serve", True),
+        ("apps", "from framewarden.testing import frame", False),
+        ("apps", "import hypothesis", False),
+        ("testing", "from hypothesis import strategies", True),
+        ("testing", "from framewarden.engine import Inspector", True),
+        ("testing", "from framewarden.session import Session", False),
+        ("testing", "from framewarden import Inspector", False),
     ],
 )
 def test_the_checker_sees(room: str, line: str, allowed: bool):

@@ -10,6 +10,7 @@ from framewarden.codec.handshake import HandshakeParser, Request, accept_value
 from framewarden.codec.uri import WebSocketUri, parse_uri
 from framewarden.errors import ArgumentError
 from framewarden.policy import Deflate, Limits
+from framewarden.testing import damaged_heads
 
 LIMITS = Limits(max_head_bytes=600, max_header_bytes=100, max_headers=8)
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -19,21 +20,11 @@ HEAD = (
     b"Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: chat\r\n"
     b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n\r\n" % accept_value(KEY).encode()
 )
-NASTY = (
-    *(b"\r", b"\n", b"\r\n", b"\x00", b" ", b":", b",", b"\t", b"\xff", b"\x0b", b"a" * 110, b"X: 1\r\n"),
-    *(b"Upgrade: x\r\n", b"403", b"superchat", b"; client_max_window_bits=8", b"Content-Length: 0\r\n"),
-)
 
 
-@st.composite
-def heads(draw):
+def heads():
     """A valid head with a few bytes changed, put in or cut out, and frames behind it; or anything at all."""
-    data = bytearray(draw(st.just(HEAD) | st.binary(max_size=700)))
-    for _ in range(draw(st.integers(0, 4))):
-        where = draw(st.integers(0, len(data)))
-        piece = draw(st.sampled_from(NASTY) | st.binary(max_size=3))
-        data[where : where + draw(st.integers(0, 3))] = piece
-    return bytes(data) + draw(st.binary(max_size=10))
+    return st.builds(bytes.__add__, damaged_heads(st.just(HEAD)), st.binary(max_size=10))
 
 
 def feed(pieces):

@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from hypothesis import example, given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from framewarden.codec import grammar
@@ -11,38 +11,18 @@ from framewarden.codec._head import read_head
 from framewarden.codec.extensions import parse_extensions
 from framewarden.codec.handshake import HandshakeParser, Refusal, Request, refusal_response
 from framewarden.policy import Limits
+from framewarden.testing import chunkings, damaged_heads, opening_handshakes, refused_handshakes
 
 LIMITS = Limits(max_head_bytes=600, max_header_bytes=80, max_headers=10)
 HEAD = (
     b"GET /chat?x=1 HTTP/1.1\r\nHost: a:1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-NASTY = (
-    b"\r",
-    b"\n",
-    b"\r\n",
-    b"\x00",
-    b" ",
-    b":",
-    b",",
-    b"\t",
-    b"\xff",
-    b"a" * 90,
-    b"Host: b\r\n",
-    b"X: 1\r\n",
-    b"\x0b",
-)
 
 
-@st.composite
-def heads(draw):
-    """A valid head with a few bytes changed, put in or cut out; or anything at all."""
-    data = bytearray(draw(st.just(HEAD) | st.binary(max_size=700)))
-    for _ in range(draw(st.integers(0, 4))):
-        where = draw(st.integers(0, len(data)))
-        piece = draw(st.sampled_from(NASTY) | st.binary(max_size=3))
-        data[where : where + draw(st.integers(0, 3))] = piece
-    return bytes(data)
+def heads():
+    """This head, or any valid one, with a few bytes changed, put in or cut out; or anything at all."""
+    return damaged_heads(st.just(HEAD)) | damaged_heads()
 
 
 def feed(pieces, limits=LIMITS):
@@ -77,6 +57,24 @@ def test_any_chunking_gives_the_same_verdict(data, cuts, limits):
     whole = feed([data], limits)
     assert feed(pieces, limits) == whole
     assert feed([data[index : index + 1] for index in range(len(data))], limits) == whole
+
+
+@given(st.data(), opening_handshakes())
+def test_a_valid_head_gives_its_request(data, opening):
+    assert feed([opening.head], Limits()) == opening.expected
+    assert feed(data.draw(chunkings(opening.head)), Limits()) == opening.expected
+
+
+SMALL = Limits(max_head_bytes=2500, max_header_bytes=1000, max_headers=20)
+
+
+@given(st.data(), st.sampled_from([Limits(), SMALL]))
+def test_one_wrong_thing_is_refused_by_its_rule(data, limits):
+    opening = data.draw(refused_handshakes(limits))
+    event(opening.expected.rule)
+    for pieces in ([opening.head], data.draw(chunkings(opening.head))):
+        refusal = feed(pieces, limits)
+        assert (refusal.rule, refusal.status) == opening.expected
 
 
 @given(heads())

@@ -7,11 +7,10 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from framewarden.policy import Limits
+from framewarden.testing import FIN, RSV1, Peer, frame
 from tests.oracle import Inflate, judge
 from tests.playback import make, play
-from tests.properties.strategies import FIN, Peer, frame
 
-RSV1 = 0x40
 KIB = 1024
 
 runs = st.tuples(
@@ -60,7 +59,7 @@ def test_large_messages_are_judged_alike(data, parts, window_bits, context_takeo
     payload = bytearray(compressed(parts, window_bits))
     if data.draw(st.integers(0, 3)) == 0:
         payload[data.draw(st.integers(0, len(payload) - 1))] ^= data.draw(st.integers(1, 255))
-    peer = Peer("client", deflate)
+    peer = Peer("client")
     points = sorted(data.draw(st.lists(st.integers(0, len(payload)), max_size=3)))
     edges = [0, *points, len(payload)]
     stream = b""

@@ -8,15 +8,26 @@ from framewarden import kernels
 from framewarden.engine import MAX_EVENTS
 from framewarden.policy import Limits
 from framewarden.rfc6455 import State
+from framewarden.testing import (
+    FIN,
+    TIGHT,
+    Peer,
+    broken,
+    chunkings,
+    frame,
+    odd_deflate_payloads,
+    peers,
+    streams,
+)
 from tests.oracle import Outcome, judge, replies, utf8_error
 from tests.playback import Played, bytewise, frames, make, plain, play, pump
-from tests.properties.strategies import FIN, TIGHT, Peer, broken, chunkings, frame, peers, streams
+from tests.properties.negotiated import inflate
 
 limits = st.sampled_from([Limits(), TIGHT])
 
 
 def inspect(peer: Peer, chunks: list[bytes], limits: Limits, **options) -> Played:
-    return play(chunks, make(limits, peer.role, peer.deflate, **options))
+    return play(chunks, make(limits, peer.role, inflate(peer), **options))
 
 
 def owed(outcome: Outcome) -> list[tuple[int, bytes]]:
@@ -34,7 +45,7 @@ def test_what_an_honest_peer_sends_arrives(data, peer):
 @given(st.data(), peers())
 def test_the_oracle_reads_what_an_honest_peer_sends(data, peer):
     stream = data.draw(streams(peer))
-    assert judge(stream.data, Limits(), peer.role, peer.deflate) == Outcome(stream.events, None)
+    assert judge(stream.data, Limits(), peer.role, inflate(peer)) == Outcome(stream.events, None)
 
 
 @given(st.data(), peers(deflate=False), limits)
@@ -48,7 +59,7 @@ def test_inspector_and_oracle_agree(data, peer, limits):
 @given(st.data(), peers(deflate=True), limits)
 def test_inspector_and_oracle_agree_with_deflate(data, peer, limits):
     stream = data.draw(broken(peer))
-    wanted = judge(stream, limits, peer.role, peer.deflate)
+    wanted = judge(stream, limits, peer.role, inflate(peer))
     event(wanted.violation[0] if wanted.violation else "accepted")
     assert inspect(peer, [stream], limits).outcome == wanted
 
@@ -68,13 +79,11 @@ def test_any_chunking_gives_the_same(data, peer, limits):
 @given(st.data(), peers(deflate=True))
 def test_compressed_payloads_are_judged_alike(data, peer):
     """One compressed message of any bytes at all, in fragments."""
-    payload = data.draw(
-        st.binary(max_size=30) | st.binary(max_size=12).map(lambda tail: b"\xf2\x48\xcd\xc9\xc9\x07" + tail)
-    )
+    payload = data.draw(odd_deflate_payloads())
     at = data.draw(st.integers(0, len(payload)))
     first = data.draw(st.sampled_from([0x41, 0x42]))
     stream = frame(peer, first, payload[:at]) + frame(peer, FIN, payload[at:]) + frame(peer, FIN | 2, b"next")
-    wanted = judge(stream, TIGHT, peer.role, peer.deflate)
+    wanted = judge(stream, TIGHT, peer.role, inflate(peer))
     for chunks in ([stream], bytewise(stream), data.draw(chunkings(stream))):
         got = inspect(peer, chunks, TIGHT).outcome
         assert got == wanted, chunks
@@ -83,7 +92,7 @@ def test_compressed_payloads_are_judged_alike(data, peer):
 @given(st.data(), peers(), limits, st.binary(max_size=40))
 def test_nothing_follows_a_failure(data, peer, limits, more):
     stream = data.draw(broken(peer))
-    inspector = make(limits, peer.role, peer.deflate)
+    inspector = make(limits, peer.role, inflate(peer))
     play([stream], inspector)
     assume(inspector.violation is not None)
     violation, judged = inspector.violation, inspector.bytes_received
@@ -103,7 +112,7 @@ def test_nothing_follows_a_failure(data, peer, limits, more):
 def test_the_offset_lies_inside_what_was_judged(data, peer, limits):
     stream = data.draw(broken(peer))
     chunks = data.draw(chunkings(stream))
-    inspector = make(limits, peer.role, peer.deflate)
+    inspector = make(limits, peer.role, inflate(peer))
     fed = 0
     for chunk in chunks:
         pump(inspector, chunk)
@@ -174,7 +183,7 @@ def test_text_is_what_python_says_it_is(name, data):
     content = bytearray(text.encode())
     if content and data.draw(st.booleans()):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    peer = Peer("server", None)
+    peer = Peer("server")
     stream = frame(peer, FIN | 1, bytes(content), data.draw(st.binary(min_size=4, max_size=4)))
     header = len(stream) - len(content)
     bad = utf8_error(bytes(content))
@@ -220,16 +229,16 @@ def xored(peer: Peer, chunk: bytes, position: int) -> bytes:
 @given(st.data(), peers())
 def test_nothing_is_held_between_messages(data, peer):
     stream = data.draw(streams(peer))
-    inspector = make(Limits(), peer.role, peer.deflate)
+    inspector = make(Limits(), peer.role, inflate(peer))
     play(data.draw(chunkings(stream.data)), inspector)
-    window = 64 * 1024 if peer.deflate is not None and peer.deflate.context_takeover else 0
+    window = 64 * 1024 if inflate(peer) is not None and inflate(peer).context_takeover else 0
     assert inspector.bytes_held <= window
 
 
 @given(st.data(), peers())
 def test_memory_stays_under_the_limits(data, peer):
     """Whatever comes and in whatever pieces, as long as what is to be sent is taken."""
-    inspector = make(TIGHT, peer.role, peer.deflate)
+    inspector = make(TIGHT, peer.role, inflate(peer))
     window = 64 * 1024 if peer.deflate is not None else 0
     for _ in range(data.draw(st.integers(1, 4))):
         for chunk in data.draw(

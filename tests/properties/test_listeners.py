@@ -9,14 +9,14 @@ from picows import WSAutoPingStrategy, WSListener, WSMsgType
 from framewarden.admission import Admission
 from framewarden.engine import Inspector
 from framewarden.policy import Policy
+from framewarden.testing import TIGHT, Peer, broken, chunkings, streams
 from framewarden.transports.context import Context
 from framewarden.transports.listening import Hearing, ListenerCarrier, ListenerConnection, Outlet
 from framewarden.transports.picows import _logger
 from tests.playback import plain
-from tests.properties.strategies import TIGHT, Peer, broken, chunkings, streams
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-PEER = Peer("server", None)
+PEER = Peer("server")
 POLICY = Policy(limits=TIGHT)
 OPTIONS = {
     "logger": _logger("quiet"),

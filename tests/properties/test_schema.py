@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from framewarden.engine import Inspector
 from framewarden.policy import Limits, Policy, Schema
+from framewarden.testing import FIN, Peer, chunkings, frame
 from tests.oracle import Outcome, Types, judge
 from tests.playback import Played, make, play, pump
-from tests.properties.strategies import FIN, Peer, chunkings, frame
 
-PEER = Peer("client", None)
+PEER = Peer("client")
 SMALL = Limits(max_decode_nodes=20)
 
 names = st.sampled_from(["a", "b", "é", "世", "type", ""]) | st.text(max_size=3)
@@ -42,10 +42,6 @@ class Point(msgspec.Struct):
 
 
 KINDS = {"any": Any, "list": list[int | str], "dict": dict[str, Any], "point": Point, "text": str}
-
-
-syntax = st.sampled_from(b'{}[],:"\\0e x') | st.integers(0, 127)
-oddities = st.sampled_from([b"NaN", b'"\\ud800"', b"1e999", b'{"a":1,"a":2}', b"[[", b"\xc3\xa9"])
 
 
 @st.composite

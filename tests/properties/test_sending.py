@@ -14,9 +14,10 @@ from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine import Inspector
 from framewarden.errors import ClosedError
 from framewarden.policy import Deflate, Limits, Policy
-from tests.oracle import Inflate, judge
+from framewarden.testing import Peer, chunkings, deflate_parameters
+from tests.oracle import judge
 from tests.playback import frames, outcome, pump
-from tests.properties.strategies import chunkings
+from tests.properties.negotiated import inflate
 
 OTHER = {"server": "client", "client": "server"}
 
@@ -32,13 +33,7 @@ sends = st.lists(
     | st.tuples(st.just("pieces"), st.lists(texts, min_size=1, max_size=4) | st.lists(blobs, min_size=1, max_size=4)),
     max_size=6,
 )
-parameters = st.builds(
-    DeflateParameters,
-    client_context_takeover=st.booleans(),
-    server_context_takeover=st.booleans(),
-    client_max_window_bits=st.integers(9, 15),
-    server_max_window_bits=st.integers(9, 15),
-)
+parameters = deflate_parameters()
 
 
 class Keys:
@@ -132,13 +127,7 @@ def test_what_is_sent_is_read(data, role, what, deflate):
     assert reader.violation is None
     assert seen(events) == wanted
 
-    if deflate is None:
-        inflate = None
-    elif role == "client":
-        inflate = Inflate(deflate.client_max_window_bits, deflate.client_context_takeover)
-    else:
-        inflate = Inflate(deflate.server_max_window_bits, deflate.server_context_takeover)
-    judged = judge(sent, Limits(max_control_run=2**31 - 1), OTHER[role], inflate)
+    judged = judge(sent, Limits(max_control_run=2**31 - 1), OTHER[role], inflate(Peer(OTHER[role], deflate)))
     assert judged == outcome(events, reader)
     assert through_wsproto(sent, OTHER[role], deflate) == wanted
 

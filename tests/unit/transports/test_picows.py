@@ -11,12 +11,12 @@ from framewarden.codec.handshake import HandshakeParser
 from framewarden.engine import Inspector, Message
 from framewarden.errors import ArgumentError, ArgumentTypeError, PolicyError
 from framewarden.policy import Access, Deflate, Limits, Policy, Schema
+from framewarden.testing import Peer, frame, streams
 from framewarden.transports.listening import encode_control, encode_message
 from framewarden.transports.picows import NOT_TAKEN, _check_response, _fill, _logger, create_server
 from tests.playback import plain
-from tests.properties.strategies import Peer, frame, streams
 
-PEER = Peer("server", None)
+PEER = Peer("server")
 
 
 def create(*arguments, **options):
