@@ -32,8 +32,9 @@ THIRD_PARTY = {
     "admission": {"msgspec"},
     "session": {"msgspec"},
     "transports": {"picows", "uvloop", "aiofastnet"},
-    # msgspec for the types of messages; websockets is the demo's client, which must not be of our own making.
-    "apps": {"typer", "rich", "msgspec", "uvloop", "websockets"},
+    # msgspec for the types of messages; websockets is the demo's client, which must not be of our own making; atheris
+    # and coverage are asked by a campaign that finds them.
+    "apps": {"typer", "rich", "msgspec", "uvloop", "websockets", "atheris", "coverage"},
     "testing": {"hypothesis", "msgspec"},
 }
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ Targets = Annotated[list[str] | None, typer.Option("--target", help="Only this o
 @fuzz_app.command("run")
 def run_command(
     target: Targets = None,
-    minutes: Annotated[float, typer.Option(min=0.01, help="For each target.")] = 1.0,
+    minutes: Annotated[float, typer.Option(min=0.01, help="For each target; with hypothesis, in all.")] = 1.0,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Processes at a time.")] = JOBS,
     driver: Annotated[str, typer.Option(help="coverage: clang and atheris; hypothesis: neither.")] = "coverage",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="For the report; fuzz/reports.")] = None,
@@ -152,4 +153,10 @@ def _hypothesis(targets: list[str], minutes: float, out: Path | None) -> int:
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         command += ["--json", str(out / "hypothesis.json")]
-    return subprocess.run(command, check=False).returncode  # noqa: S603 - the program is ours
+    # A session of its own, so that Ctrl-C reaches it once, from us: a second one would cut its report.
+    process = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - the program is ours
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from framewarden.apps.fuzz import mutating
 from framewarden.apps.fuzz.mutating import MOST_FRAMES, STEPS, Frame, Parts, cross, join, mutate, split
 from framewarden.codec import encode_frame
-from tests.properties.strategies import Peer, broken
+from framewarden.testing import Peer, broken
 
 KEY = b"\x37\xfa\x21\x3d"
 HONEST = (
