@@ -459,16 +459,12 @@ cdef class Inspector:
                 return True
             rule, detail = classify(error, bytes(payload), self.decoders, text)
             return self.refuse_decoded(events, payload, rule, detail)
+        decoded = steal(value)
         if self.ended:
-            Py_DECREF(<object>value)
             return True
         if self.refuse_duplicate_keys and text and self.repeats(payload):
-            Py_DECREF(<object>value)
             return self.refuse_decoded(events, payload, "schema-duplicate-key", RULES["schema-duplicate-key"].text)
-        events.append(
-            new_message(reader.step_opcode, <object>value, reader.wire_size, reader.message_size, None)
-        )
-        Py_DECREF(<object>value)
+        events.append(new_message(reader.step_opcode, decoded, reader.wire_size, reader.message_size, None))
         return True
 
     cdef bint refuse_decoded(self, list events, object payload, str rule, str detail) except -1:
