@@ -16,7 +16,8 @@ SOURCES := setup.py $(shell find src ext -name '*.pyx' -o -name '*.pxd' -o -name
 PIP := $(PY) -m pip --disable-pip-version-check -qq install
 SAY := @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help demo test build lint format layers docs conformance fuzz corpora bench bench-echo bench-connections instructions sanitize coverage strict kernels-test dist clean
+.PHONY: help demo test build lint format layers docs conformance fuzz corpora bench bench-echo bench-connections instructions
+.PHONY: sanitize debug coverage strict kernels-test dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -95,7 +96,14 @@ sanitize: build ## the extensions under ASan and UBSan, with the tests that reac
 	@$(call copy,sanitize)
 	@cd build/sanitize && FRAMEWARDEN_BUILD_SANITIZE=1 ../../$(PY) setup.py -q build_ext --inplace
 	@cd build/sanitize && PYTHONPATH=$$PWD/src $(SANITIZED) ../../$(PY) -m pytest -q --timeout=300 $(PADDED) \
-		$(wildcard tests/unit tests/vectors tests/properties tests/e2e/test_load_generator.py) $(ARGS)
+		$(wildcard tests/unit tests/vectors tests/properties tests/anomalies tests/e2e/test_load_generator.py) $(ARGS)
+
+debug: build ## the extensions with every check and assertion on, with the tests that reach them
+	$(SAY) 'building with checks and assertions in build/debug'
+	@$(call copy,debug)
+	@cd build/debug && FRAMEWARDEN_BUILD_DEBUG=1 ../../$(PY) setup.py -q build_ext --inplace
+	@cd build/debug && PYTHONPATH=$$PWD/src ../../$(PY) -m pytest -q --timeout=300 \
+		$(wildcard tests/unit tests/vectors tests/properties tests/anomalies) $(ARGS)
 
 coverage: build ## lines of Python and Cython that the tests reach
 	$(SAY) 'building with line tracing in build/coverage'

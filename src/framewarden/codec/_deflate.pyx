@@ -82,13 +82,11 @@ cdef class Inflater:
 
     cdef bint ends_whole(self) except -1:
         """Whether the stream, with its tail, stands between two blocks."""
+        cdef bytes out
         if self.stream.eof:
             return True
-        try:
-            out = self.stream.decompress(FINAL_BLOCK, 1)
-        except zlib_ng.error:
-            return False
-        return not out and self.stream.eof and not self.stream.unused_data
+        out = decompress(self.stream, FINAL_BLOCK, 1)
+        return out is not None and not out and self.stream.eof and not self.stream.unused_data
 
     cdef Inflated inflate(self, object piece) except INFLATED_ERROR:
         """All that comes out of one piece. A final block ends the stream (RFC 7692 7.2.3.4), a new one goes on behind
@@ -96,6 +94,7 @@ cdef class Inflater:
         cdef Inflated result
         cdef Py_ssize_t size
         cdef uint64_t wanted
+        cdef bytes out
         while True:
             if self.stream is None:
                 self.stream = zlib_ng.decompressobj(-self.window_bits)
@@ -103,11 +102,10 @@ cdef class Inflater:
                 self.charged += RESTART_COST
                 self.stream = zlib_ng.decompressobj(-self.window_bits)
             wanted = min(PIECE, self.max_bytes - self.size + 1)
-            try:
-                out = self.stream.decompress(piece, wanted)
-            except zlib_ng.error:
+            out = decompress(self.stream, piece, wanted)
+            if out is None:
                 return INFLATED_GARBAGE
-            size = len(<bytes>out)
+            size = len(out)
             if size:
                 self.size += <uint64_t>size
                 if self.pieces is None:
@@ -151,6 +149,16 @@ cdef class Inflater:
         """Let go of everything."""
         self.stream = None
         self.pieces = None
+
+
+cdef bytes decompress(object stream, object piece, uint64_t wanted):
+    """None: it is no DEFLATE stream."""
+    cdef bytes out = None
+    try:
+        out = stream.decompress(piece, wanted)
+    except zlib_ng.error:
+        pass    # no return in here: Cython crashes at one when there was no memory for the traceback
+    return out
 
 
 @cython.final

@@ -37,6 +37,8 @@ cdef class MessageWriter:
     # All that waits; b"" and [] if nothing does.
     cdef bytes take(self)
     cdef list take_pieces(self)
+    # After a MemoryError: nothing of what waits is sent, and nothing later refers to it.
+    cdef void drop(self) noexcept
     # Bytes that wait, and bytes that are kept: these, and the window of a compressor.
     cdef size_t waiting(self) noexcept
     cdef size_t held(self) noexcept

@@ -98,6 +98,8 @@ cdef bytes encode_text(str text):
     try:
         return text.encode()
     except UnicodeEncodeError as error:
+        if type(error) is not UnicodeEncodeError:   # there was no memory for its traceback
+            raise MemoryError from None
         raise ArgumentError(f"text has half of a surrogate pair at index {error.start}") from None
 
 
@@ -205,6 +207,13 @@ cdef class MessageWriter:
         self.pieces = None
         self.piece_bytes = 0
         return pieces
+
+    cdef void drop(self) noexcept:
+        growing_clear(&self.out)
+        self.pieces = None
+        self.piece_bytes = 0
+        if self.deflater is not None:
+            self.deflater.stream = None     # its window holds messages that the peer will never see
 
     cdef size_t waiting(self) noexcept:
         return self.out.used + self.piece_bytes

@@ -164,6 +164,7 @@ class ResponseParser:
         self._headers: list[tuple[str, str]] = []
         self._rest = bytearray()
         self._verdict: Accepted | Rejected | None = None
+        self._lost = False
 
     @property
     def rest(self) -> bytes:
@@ -171,7 +172,21 @@ class ResponseParser:
         return bytes(self._rest)
 
     def feed(self, data: bytes) -> Accepted | Rejected | None:
-        """Take the next bytes of the stream. Never raises; linear in ``len(data)`` however the head is cut."""
+        """Take the next bytes of the stream. Linear in ``len(data)`` however the head is cut.
+
+        Raises:
+            MemoryError: there is none, whatever the peer sent. A piece of the head, or of what follows it, is lost
+                then, so every later call raises it, too.
+        """
+        if self._lost:
+            raise MemoryError
+        try:
+            return self._feed(data)
+        except MemoryError:
+            self._lost = True
+            raise
+
+    def _feed(self, data: bytes) -> Accepted | Rejected | None:
         position = 0
         while self._verdict is None and position < len(data):
             newline = data.find(b"\n", position)

@@ -138,9 +138,24 @@ class HandshakeParser:
         self._request_line: tuple[str, str, str] | None = None
         self._headers: list[tuple[str, str]] = []
         self._verdict: Request | Refusal | None = None
+        self._lost = False
 
     def feed(self, data: bytes) -> Request | Refusal | None:
-        """Take the next bytes of the stream. Never raises; linear in ``len(data)`` however the head is cut."""
+        """Take the next bytes of the stream. Linear in ``len(data)`` however the head is cut.
+
+        Raises:
+            MemoryError: there is none, whatever the peer sent. A piece of the head is lost then, so every later call
+                raises it, too.
+        """
+        if self._lost:
+            raise MemoryError
+        try:
+            return self._feed(data)
+        except MemoryError:
+            self._lost = True
+            raise
+
+    def _feed(self, data: bytes) -> Request | Refusal | None:
         position = 0
         if self._verdict is None and not self._head_bytes:
             position = self._feed_whole(data)

@@ -19,11 +19,17 @@ cdef struct Decoder:
     vectorcallfunc call
 
 
+cdef enum Owed:     # after a rule was broken, in this order
+    NOTHING_OWED = 0
+    OWES_EVENT
+    OWES_CLOSE
+    OWES_VERDICT
+
+
 cdef class Inspector:
     cdef object __weakref__
     cdef readonly object policy
     cdef readonly object state
-    cdef readonly object violation
     cdef readonly object close_code
     cdef readonly str close_reason
     cdef readonly str session_id
@@ -42,6 +48,12 @@ cdef class Inspector:
     cdef bint busy
     cdef bint close_received
     cdef bint ended             # nothing more is read: a Close has come, the transport ended or a rule was broken
+    # The rule that was broken, and what is still to be done about it; see settle().
+    cdef str broken
+    cdef str broken_detail
+    cdef uint64_t broken_at
+    cdef Owed owed
+    cdef object verdict         # the Violation
     cdef bytes close_frame      # ours, until data_to_send() has handed it out
     cdef bint close_sent
     cdef Growing rest           # input that waits for the next call
@@ -56,6 +68,8 @@ cdef class Inspector:
     cdef bint put_bytes(self, object data) except -1
     cdef bint put_prepared(self, Prepared message) except -1
     cdef list take_buffers(self)
+    # Do what is owed after a broken rule; nothing is, unless memory was short.
+    cdef int settle(self) except -1
 
     # Its own steps.
     cdef int agree(self, deflate, bint client, key_source) except -1
@@ -80,6 +94,8 @@ cdef class Inspector:
     cdef int break_rule(self, str rule, str detail, uint64_t offset) except -1
     cdef int tell(self, str rule, str action, uint64_t offset) except -1
     cdef str fault_detail(self)
+    cdef bytes take_data(self)
+    cdef list take_pieces(self)
     cdef int check_open(self) except -1
     cdef int lose_output(self) except -1
     cdef int close_handed_out(self) except -1

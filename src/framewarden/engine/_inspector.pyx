@@ -202,6 +202,13 @@ cdef class Inspector:
         return Role.SERVER if self.reader.server else Role.CLIENT
 
     @property
+    def violation(self) -> Violation | None:
+        """The rule that was broken, and where; None: none was."""
+        if self.owed:
+            self.settle()
+        return self.verdict
+
+    @property
     def has_more(self) -> bool:
         """Whether receive_data stopped at MAX_EVENTS or MAX_EVENT_BYTES and should be called again, with b"" or with
         what came since."""
@@ -261,6 +268,8 @@ cdef class Inspector:
                 this very Inspector.
             Whatever the clock or the key source raises, and KeyboardInterrupt out of a hook; the connection has failed
             then [internal-error].
+            MemoryError: there is none for the list of events; the connection has failed then [out-of-memory]. Where
+            memory for anything else is missing it fails as well, and nothing is raised.
         """
         cdef Py_buffer view
         if PyBytes_CheckExact(data):
@@ -272,9 +281,16 @@ cdef class Inspector:
             PyBuffer_Release(&view)
 
     cdef list receive(self, const uint8_t *data, size_t size):
-        cdef list events = []
+        cdef list events
         if self.busy:
             raise ArgumentError("receive_data was called again from inside itself")
+        try:
+            events = []
+        except MemoryError:     # the owner cannot know that these bytes are lost
+            if not self.ended:
+                self.break_off("out-of-memory")
+                self.stop_reading()
+            raise
         self.inspect(events, data, size)
         return events
 
@@ -321,11 +337,14 @@ cdef class Inspector:
         """Fail the connection where it stands, whatever else goes wrong meanwhile."""
         self.state = FAILED
         self.ended = True
-        self.break_rule(
-            rule,
-            RULES[rule].text,
-            self.reader.consumed + <uint64_t>(self.reader.cursor - self.reader.start),
-        )
+        try:
+            self.break_rule(
+                rule,
+                RULES[rule].text,
+                self.reader.consumed + <uint64_t>(self.reader.cursor - self.reader.start),
+            )
+        except MemoryError:
+            pass    # it is owed
 
     cdef int step(self, list events) except -1:
         cdef MessageReader reader = self.reader
@@ -440,16 +459,12 @@ cdef class Inspector:
                 return True
             rule, detail = classify(error, bytes(payload), self.decoders, text)
             return self.refuse_decoded(events, payload, rule, detail)
+        decoded = steal(value)
         if self.ended:
-            Py_DECREF(<object>value)
             return True
         if self.refuse_duplicate_keys and text and self.repeats(payload):
-            Py_DECREF(<object>value)
             return self.refuse_decoded(events, payload, "schema-duplicate-key", RULES["schema-duplicate-key"].text)
-        events.append(
-            new_message(reader.step_opcode, <object>value, reader.wire_size, reader.message_size, None)
-        )
-        Py_DECREF(<object>value)
+        events.append(new_message(reader.step_opcode, decoded, reader.wire_size, reader.message_size, None))
         return True
 
     cdef bint refuse_decoded(self, list events, object payload, str rule, str detail) except -1:
@@ -490,7 +505,13 @@ cdef class Inspector:
         received a Close frame"; and nothing follows our own Close."""
         if self.close_sent:
             return 0
-        self.writer.write_frame(FIN | PONG_FRAME, <uint8_t *>PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
+        try:
+            self.writer.write_frame(
+                FIN | PONG_FRAME, <uint8_t *>PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data)
+            )
+        except MemoryError:
+            self.writer.drop()
+            raise
         return 0
 
     cdef int take_close(self) except -1:
@@ -541,15 +562,34 @@ cdef class Inspector:
                 self.stop_reading()
 
     cdef int break_rule(self, str rule, str detail, uint64_t offset) except -1:
-        cdef int code = close_code_of(self.policy, rule)
-        if self.violation is not None:      # the first rule is the verdict
+        if self.broken is None:     # the first rule is the verdict
+            self.state = FAILED
+            self.ended = True
+            self.broken = rule
+            self.broken_detail = detail
+            self.broken_at = offset
+            self.owed = OWES_VERDICT
+        return self.settle()
+
+    cdef int settle(self) except -1:
+        """Say which rule was broken: to the owner, to the peer, to the callback. Each is done once; where memory is
+        short, the rest is done at the next call that needs it."""
+        if not self.owed:
             return 0
-        self.state = FAILED
-        self.ended = True
-        self.violation = Violation(rule, code, offset, detail)
-        if not self.close_sent:
-            self.queue_close(code, rule.encode())
-        self.tell(rule, "fail", offset)
+        code = close_code_of(self.policy, self.broken)
+        if self.owed == OWES_VERDICT:
+            self.verdict = Violation(self.broken, code, self.broken_at, self.broken_detail)
+            self.owed = OWES_CLOSE
+        if self.owed == OWES_CLOSE:
+            if not self.close_sent:
+                self.queue_close(code, self.broken.encode())
+            self.owed = OWES_EVENT
+        self.owed = NOTHING_OWED    # the callback may come back here
+        try:
+            self.tell(self.broken, "fail", self.broken_at)
+        except MemoryError:
+            self.owed = OWES_EVENT
+            raise
         return 0
 
     cdef int tell(self, str rule, str action, uint64_t offset) except -1:
@@ -592,9 +632,19 @@ cdef class Inspector:
 
         Once a Close has been handed out, nothing more can be sent (RFC 6455 5.5.1).
         """
-        cdef bytes data = self.writer.take()
+        return self.take_data()
+
+    cdef bytes take_data(self):
+        cdef bytes data
+        self.settle()
+        try:
+            data = self.writer.take()
+            if self.close_frame is not None:
+                data += self.close_frame
+        except MemoryError:
+            self.lose_output()
+            raise
         if self.close_frame is not None:
-            data += self.close_frame
             self.close_handed_out()
         return data
 
@@ -604,14 +654,28 @@ cdef class Inspector:
         return self.take_buffers()
 
     cdef list take_buffers(self):
-        cdef list buffers = self.writer.take_pieces()
-        if self.close_frame is not None:
+        cdef list buffers
+        self.settle()
+        buffers = self.take_pieces()
+        if self.close_frame is None:
+            return buffers
+        try:
             if len(buffers) == 1 and len(<bytes>buffers[0]) < LARGE:
                 buffers[0] = <bytes>buffers[0] + self.close_frame
             else:
                 buffers.append(self.close_frame)
-            self.close_handed_out()
+        except MemoryError:
+            self.lose_output()
+            raise
+        self.close_handed_out()
         return buffers
+
+    cdef list take_pieces(self):
+        try:
+            return self.writer.take_pieces()
+        except MemoryError:
+            self.lose_output()
+            raise
 
     cdef int close_handed_out(self) except -1:
         self.close_frame = None
@@ -819,6 +883,7 @@ cdef class Inspector:
 
     cdef int lose_output(self) except -1:
         """There was no memory for a frame. What waited is lost with it: the stream cannot go on."""
+        self.writer.drop()
         self.break_rule("out-of-memory", RULES["out-of-memory"].text, self.reader.consumed)
         return 0
 
@@ -900,8 +965,10 @@ cdef size_t checked_size(object size, Py_ssize_t available) except? 0:
 
 cdef int check_type(str name, object value, object kind) except -1:
     if not isinstance(value, kind):
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        names = " or ".join(["None" if one is type(None) else one.__name__ for one in kinds])
+        # Not by a comprehension: without memory for its list Cython 3.3 frees each item twice.
+        names = ""
+        for one in kind if isinstance(kind, tuple) else (kind,):
+            names += (" or " if names else "") + ("None" if one is type(None) else one.__name__)
         raise ArgumentTypeError(f"{name} must be {names}, not {type(value).__name__}")
     return 0
 

@@ -1,6 +1,7 @@
 """What an Inspector needs of a policy, worked out once for all connections that share it."""
 
 import weakref
+from functools import partial
 from typing import Any
 
 from framewarden.engine.schema import Decoders, compile_schema
@@ -30,11 +31,16 @@ def decoders_of(policy: Policy, route: str, subprotocol: str | None) -> Decoders
         subprotocol = None
     key = id(policy)
     if key not in _compiled:
-        _compiled[key] = (weakref.ref(policy, lambda _: _compiled.pop(key, None)), {})
+        # Not a closure: without memory for its cell CPython 3.11 never lets go of our arguments.
+        _compiled[key] = (weakref.ref(policy, partial(_forget, key)), {})
     plans: dict[Any, Decoders] = _compiled[key][1]
     if (route, subprotocol) not in plans:
         plans[route, subprotocol] = compile_schema(schema, route, subprotocol)
     return plans[route, subprotocol]
+
+
+def _forget(key: int, _: object) -> None:
+    _compiled.pop(key, None)
 
 
 def close_code_of(policy: Policy, rule: str) -> int:

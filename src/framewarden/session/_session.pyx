@@ -281,15 +281,15 @@ def broadcast(sessions, data, key=None):
         kind = 0 if plain else int(session.messagepack)
         if messages[kind] is None:
             messages[kind] = session.prepared(data)
+        delivery = None
         try:
             delivery = session.deliver(<Prepared>messages[kind], key)
         except ClosedError:
-            closed += 1
-            continue
+            closed += 1     # no continue in here: Cython crashes at one when there was no memory for the traceback
         if delivery is SENT:
             sent += 1
         elif delivery is BUFFERED:
             buffered += 1
-        else:
+        elif delivery is DROPPED:
             dropped += 1
     return Broadcast(sent, buffered, dropped, closed)

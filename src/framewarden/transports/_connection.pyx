@@ -302,6 +302,7 @@ cdef class Connection(Link):
     cdef int handle(self, list events) except -1:
         cdef Session session = self.session
         cdef Py_ssize_t index
+        cdef bint failed = False
         on_message = self.context.on_message
         for index in range(len(events)):
             event = events[index]
@@ -313,6 +314,8 @@ cdef class Connection(Link):
                     result = on_message(session, (<Message>event).data)
                 except (Exception, asyncio.CancelledError) as error:    # user code raises what it likes
                     self.handler_failed(error)
+                    failed = True   # no return in here: Cython crashes at one if there was no memory for a traceback
+                if failed:
                     return 0
                 if result is not None:
                     self.give_time(result, (<Message>event).inflated_bytes)
@@ -473,13 +476,13 @@ cdef class Connection(Link):
     # ---- Bytes to the peer
 
     cpdef wake(self):
-        self.flushing = True
         self.context.flush_later(self)
+        self.flushing = True    # not before: there may be no memory to ask for it
 
     cpdef relieve(self):
         """64 KiB wait: the socket gets them now. A Close that was queued stays the last thing to go."""
         if not self.finished:
-            self.write(self.inspector.writer.take_pieces())
+            self.write(self.inspector.take_pieces())
             if self.stalled:
                 self.charge()
 
@@ -494,7 +497,7 @@ cdef class Connection(Link):
         state = self.inspector.state
         self.move()
         if self.held:
-            self.write(self.inspector.writer.take_pieces())
+            self.write(self.inspector.take_pieces())
         elif not (self.stalled and self.inspector.close_frame is not None and self.outbox is not None and self.outbox):
             # else the messages that wait go before the Close
             self.write_out()
@@ -510,6 +513,7 @@ cdef class Connection(Link):
         written, without an object."""
         cdef MessageWriter writer = self.inspector.writer
         cdef ssize_t sent
+        self.inspector.settle()
         if writer.pieces is None and self.inspector.close_frame is None:
             if writer.out.used == 0:
                 return 0

@@ -129,7 +129,7 @@ cdef class Load:
         request = head(host, port, key.decode(), path, headers)
         accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
         cdef uint32_t address
-        found = [socket.inet_aton(each) for each in (host, *sources)]
+        found = list(map(socket.inet_aton, (host, *sources)))
         memcpy(&address, <const char *>found[0], 4)
         packed = b"".join(found[1:])
         # malloc'ed memory is aligned, which an object's octets need not be.

@@ -1,0 +1,37 @@
+"""Without memory to hand out what waited, it was lost and the connection went on: messages were missing in silence."""
+
+import pytest
+
+from framewarden.codec.extensions import DeflateParameters
+from framewarden.engine import Inspector
+from framewarden.rfc6455 import State
+from tests.anomalies.conftest import allocations, allocations_path
+
+__all__ = ["allocations", "allocations_path"]  # fixtures
+
+
+@pytest.mark.parametrize("take", ["data_to_send", "buffers_to_send"])
+@pytest.mark.parametrize("last", [1, 1000])
+def test_output_that_is_lost_fails_the_connection(take, last, allocations):
+    inspector = Inspector()
+    inspector.send_text("lost")
+    _, error, _, refused, _ = allocations.run([(getattr(inspector, take), ())], 1, last)
+    assert refused
+    assert isinstance(error, MemoryError)
+    assert inspector.state is State.FAILED
+    assert inspector.violation.rule == "out-of-memory"
+    assert inspector.data_to_send() == b"\x88\x0f" + (1011).to_bytes(2, "big") + b"out-of-memory"
+
+
+def test_what_is_sent_afterwards_refers_to_nothing_that_was_lost(allocations):
+    """The compressor knew a message that had been lost with a Ping that there was no memory for."""
+    inspector = Inspector(deflate=DeflateParameters())
+    inspector.send_text("a message that is lost" * 10)
+    _, error, *_ = allocations.run([(inspector.send_ping, (bytes(125),))] * 20, 1, 1)
+    assert isinstance(error, MemoryError)
+    inspector.send_text("a message that is lost" * 10)
+    client = Inspector(role="client", deflate=DeflateParameters())
+    message, close = client.receive_data(inspector.data_to_send())
+    assert client.violation is None
+    assert message.data == "a message that is lost" * 10
+    assert close.code == 1011
