@@ -1,0 +1,116 @@
+"""What an outcome is worth."""
+
+from enum import IntEnum
+
+import msgspec
+
+from framewarden.apps.cases.case import Case
+from framewarden.apps.cases.play import NOT_APPLICABLE, Outcome
+from framewarden.apps.cases.target import Trouble
+
+__all__ = ["Judgement", "Verdict", "judge"]
+
+CLIENT_SIDE = "it is about clients; framewarden's own client is judged by its tests"
+NO_DEFLATE = "permessage-deflate was not agreed upon"
+MIB = 1024 * 1024
+SILENT = ("dropped", "refused to connect")
+
+
+class Verdict(IntEnum):
+    """From the best to the worst; N_A says nothing about the server."""
+
+    N_A = 0
+    STRICT = 1
+    SAFE = 2
+    DROPPED = 3
+    SLOW = 4
+    GREW = 5
+    ACCEPTED = 6
+    HANG = 7
+    CRASH = 8
+
+    @property
+    def label(self) -> str:
+        """As it is printed: flaws in capital letters."""
+        if self is Verdict.N_A:
+            return "n/a"
+        return self.name if self.flaw else self.name.lower()
+
+    @property
+    def flaw(self) -> bool:
+        """Whether it is one."""
+        return self >= Verdict.SLOW
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """A verdict, and what was seen."""
+
+    verdict: Verdict
+    seen: str
+
+
+def judge(case: Case, outcome: Outcome, trouble: Trouble | None = None) -> Judgement:
+    """Compare an outcome with what the case expects.
+
+    Args:
+        case: what was played.
+        outcome: what the server did.
+        trouble: what was wrong with the server afterwards, as ``Target.alive`` says it.
+    """
+    if not_judged(case) or outcome.answer == NOT_APPLICABLE:
+        return Judgement(Verdict.N_A, not_judged(case) or NO_DEFLATE)
+    worst = judge_answer(case, outcome)
+    for found in judge_costs(case, outcome):
+        worst = max(worst, found, key=lambda each: each.verdict)
+    if trouble is not None:
+        verdict = Verdict.HANG if trouble.silent else Verdict.CRASH
+        worst = Judgement(max(verdict, worst.verdict), f"{worst.seen}; then {trouble.text}")
+    return worst
+
+
+def not_judged(case: Case) -> str:
+    """Why a case says nothing about a server that all we know of is its address; "": it does."""
+    if case.role == "client":
+        return CLIENT_SIDE
+    return f"needs {case.needs}" if case.needs else ""
+
+
+def judge_answer(case: Case, outcome: Outcome) -> Judgement:
+    """The answer alone."""
+    answer = outcome.answer
+    if answer == "accepted" and case.pongs is not None and outcome.pongs != tuple(map(bytes.fromhex, case.pongs)):
+        answer = "wrong Pong"
+    if answer == "hang":
+        return Judgement(Verdict.HANG, "no answer in time")
+    if case.expect == "survive":
+        return Judgement(Verdict.ACCEPTED if answer in ("garbage", "no handshake") else Verdict.STRICT, answer)
+    if answer == case.right:
+        return Judgement(Verdict.STRICT, answer)
+    if answer in case.also:
+        return Judgement(Verdict.SAFE, answer)
+    if case.expect == "accept":
+        return Judgement(Verdict.ACCEPTED, f"{answer}, where honest input is accepted")
+    if answer in SILENT:
+        return Judgement(Verdict.DROPPED, answer)
+    return Judgement(Verdict.SAFE if refused(answer) else Verdict.ACCEPTED, answer)
+
+
+def refused(answer: str) -> bool:
+    """Whether the server said in some words that it does not take what was sent."""
+    kind, _, number = answer.partition(" ")
+    return kind == "close" or (kind == "HTTP" and number[0] in "45")
+
+
+def judge_costs(case: Case, outcome: Outcome) -> list[Judgement]:
+    """What was above its bound."""
+    found: list[Judgement] = []
+    cost = case.cost
+    if cost is None:
+        return found
+    if cost.memory is not None and outcome.grown is not None and outcome.grown > cost.memory:
+        found.append(Judgement(Verdict.GREW, f"{outcome.answer}, and it grew by {outcome.grown / MIB:.0f} MiB"))
+    if cost.time_ratio is not None and outcome.ratio is not None and outcome.ratio > cost.time_ratio:
+        found.append(
+            Judgement(Verdict.SLOW, f"{outcome.answer}, and twice as much took {outcome.ratio:.1f} times as long")
+        )
+    return found
