@@ -1,0 +1,190 @@
+"""A campaign: trials are sent, the server is looked after, and what was found is sent again and made small.
+
+Most of the time goes into sending, the last fifth into the findings.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from framewarden.apps.cases.runner import still_alive
+from framewarden.apps.cases.target import Target
+from framewarden.apps.fuzz.server.comparing import Kind, compare
+from framewarden.apps.fuzz.server.findings import Entry, Findings, Key
+from framewarden.apps.fuzz.server.making import Maker, agreed_deflate
+from framewarden.apps.fuzz.server.minimising import minimise
+from framewarden.apps.fuzz.server.sending import Sender
+from framewarden.apps.fuzz.server.strict import Strict
+from framewarden.apps.fuzz.server.trial import Trial
+from framewarden.apps.fuzz.server.watching import Watch
+from framewarden.errors import FramewardenError
+from framewarden.policy import Policy
+
+__all__ = ["Campaign", "Progress", "Settings"]
+
+SENDING = 0.8
+"""Share of the time in which trials are sent; what is left is for confirming and minimising."""
+LEAST_CONCLUDING = 1.0
+"""Seconds for confirming and minimising, however short the campaign is."""
+TICK = 0.25
+"""Seconds between two looks at the campaign."""
+CONFIRMATIONS = 3
+"""How often a finding is sent again, until it is said that it does not come again."""
+TIME_IS_UP = "the time was up"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What whoever starts a campaign decides.
+
+    Attributes:
+        seconds: how long it takes.
+        seed: makes the same trials again.
+        jobs: connections at a time.
+        max_growth: bytes that the process of the target may grow by; it is looked at where the target has a pid.
+        policy: what the strict verdicts are by.
+        corpus: streams to begin with.
+    """
+
+    seconds: float = 60.0
+    seed: int = 0
+    jobs: int = 4
+    max_growth: int = 64 * 1024 * 1024
+    policy: Policy = Policy()
+    corpus: tuple[bytes, ...] = ()
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """Where a campaign stands.
+
+    Attributes:
+        doing: "sending" or "minimising".
+        seconds: since it began.
+        trials: sent so far.
+        kinds: findings of each kind, the worst kind first.
+        grown: bytes that the process grew by; None: it is not looked at.
+    """
+
+    doing: str
+    seconds: float
+    trials: int
+    kinds: dict[Kind, int]
+    grown: int | None
+
+    @property
+    def rate(self) -> float:
+        """Trials a second."""
+        return self.trials / self.seconds if self.seconds else 0.0
+
+
+class Campaign:
+    """One campaign. ``run`` does it once.
+
+    Args:
+        target: the server; where it has a pid, its memory is watched.
+        settings: everything else.
+
+    Attributes:
+        findings: what was found so far.
+        sender: who sends.
+        ended: why it ended; "": it did not.
+        interrupted: by Ctrl-C.
+        seconds: that it took.
+
+    Raises:
+        FramewardenError: the server does not serve an honest client: there is nothing to fuzz.
+    """
+
+    def __init__(self, target: Target, settings: Settings) -> None:
+        trouble = still_alive(target)
+        if trouble:
+            raise FramewardenError(f"the server is not fuzzed: {trouble}")
+        try:
+            deflate = agreed_deflate(target)
+        except OSError as error:
+            raise FramewardenError(f"the server is not fuzzed: offered permessage-deflate, {error}") from None
+        strict = Strict(settings.policy, target.uri.authority, target.uri.target)
+        nothing = Trial(strict.stream(b""))
+        self.target = target
+        self.settings = settings
+        self.maker = Maker(settings.seed, strict, deflate, settings.corpus)
+        self.findings = Findings()
+        self.sender = Sender(target, self.maker, self.findings)
+        self.watch = Watch(target, self.sender, self.findings, nothing, settings.max_growth)
+        self.ended = ""
+        self.interrupted = False
+        self.seconds = 0.0
+        self._begun = 0.0
+
+    def run(self, on_progress: Callable[[Progress], None] = lambda progress: None) -> None:
+        """Send until the time is up, the server is gone or has grown too much, or until Ctrl-C.
+
+        Args:
+            on_progress: called about four times a second.
+        """
+        self._begun = time.monotonic()
+        try:
+            self._send(on_progress)
+            if self.ended == TIME_IS_UP:
+                self._conclude(on_progress)
+        except KeyboardInterrupt:
+            self.ended, self.interrupted = "it was interrupted", True
+        self.seconds = time.monotonic() - self._begun
+
+    def progress(self, doing: str) -> Progress:
+        """Where it stands."""
+        seconds = time.monotonic() - self._begun
+        return Progress(doing, seconds, self.sender.trials, self.findings.by_kind(), self.watch.grown)
+
+    def _send(self, on_progress: Callable[[Progress], None]) -> None:
+        until = self._begun + SENDING * self.settings.seconds
+        self.sender.start(self.settings.jobs)
+        try:
+            while not self.ended:
+                self.sender.doubt.wait(TICK)
+                self.ended = self.watch.look()
+                on_progress(self.progress("sending"))
+                if not self.ended and time.monotonic() >= until:
+                    self.ended = TIME_IS_UP
+        finally:
+            self.sender.end()
+
+    def _conclude(self, on_progress: Callable[[Progress], None]) -> None:
+        """Send each finding again, and make its input small, for as long as there is time."""
+        items = [item for item in self.findings.sorted() if not item[1].confirmed]
+        left = self._begun + self.settings.seconds - time.monotonic()
+        rounds = -(-len(items) // self.settings.jobs)
+        each = max(left, LEAST_CONCLUDING) / max(1, rounds)
+        over = threading.Event()
+        with ThreadPoolExecutor(self.settings.jobs) as pool:
+            waiting = [pool.submit(self._confirm, key, entry, each, over) for key, entry in items]
+            try:
+                while not all(future.done() for future in waiting):
+                    over.wait(TICK)
+                    on_progress(self.progress("minimising"))
+            finally:
+                over.set()
+        for future in waiting:
+            future.result()
+
+    def _confirm(self, key: Key, entry: Entry, seconds: float, over: threading.Event) -> None:
+        kind, _, answer = key
+        until = time.monotonic() + seconds
+
+        def shows(trial: Trial) -> bool:
+            outcome = self.sender.play(trial)
+            return outcome.answer == answer and compare(trial.verdict, outcome).kind == kind
+
+        def enough() -> bool:
+            return over.is_set() or time.monotonic() >= until
+
+        entry.confirmed = any(shows(entry.trial) for _ in range(CONFIRMATIONS) if not over.is_set())
+        if not entry.confirmed:
+            entry.detail = "it did not come again when the same was sent again"
+            return
+        plain = self.maker.remake(entry.trial, entry.trial.verdict.data)
+        if plain.cuts != entry.trial.cuts and not enough() and shows(plain):
+            entry.trial = plain
+        entry.trial = minimise(entry.trial, self.maker.remake, shows, enough)
