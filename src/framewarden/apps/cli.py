@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from framewarden import kernels
+from framewarden.apps.probe.command import probe_command
 from framewarden.apps.server import Files, run
 from framewarden.errors import FramewardenError
 from framewarden.rules import RULES, Rule
@@ -77,6 +78,9 @@ def serve_command(
 
     files = Files(policy=policy, certificate=tls_cert, key=tls_key, client_ca=tls_client_ca)
     run(handler, files, host, port, workers=workers, carrier=cast(Carrier, carrier), on_start=tell)
+
+
+app.command("probe")(probe_command)
 
 
 @app.command("rules")

@@ -104,7 +104,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             return self.bomb // 512 + 1024
         if self.head is not None:
             return MAX_FILE
-        return len(self.hex or self.text or "") * self.times
+        octets = len(self.text or "") if self.hex is None else len(self.hex) // 2
+        return octets * self.times
 
 
 @functools.lru_cache(maxsize=4)
@@ -137,7 +138,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         flaw_class: id of the class of flaws that it belongs to.
         flaws: CVE ids that it was made for, those of its class that this very input is about.
         comment: what it shows.
-        stage: "handshake": the parts are a request head; "frames": they follow the 101; "tls": TLS decides, not bytes.
+        stage: "handshake": the parts are a request head; "frames": they follow the 101; "driver": no bytes of one
+            connection say it, a test of framewarden's own does what ``comment`` says.
         role: which end is judged: "server", or "client": the parts are what a server sends.
         deflate: permessage-deflate is agreed upon (in the stage "handshake": a right answer agrees upon it).
         parts: what is sent.
@@ -153,7 +155,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         close_code: of the right answer behind the 101; with "accept": the answer is a Close.
         status: HTTP status code of the right answer to a request; 101: it is accepted.
         also: other answers that are as safe, as ``Outcome.answer`` has them.
-        pongs: payloads in hexadecimal that the server's Pongs must have, in order; null: they are not looked at.
+        pongs: payloads in hexadecimal, in order, that the server's Pongs may have; null: they are not looked at. (RFC
+            6455 5.5.3 lets a server answer the last of several Pings only.)
         cost: bounds; null: there are none.
         needs: what a server must have or do for this case to say anything, and no server says that it has; the case is
             played by framewarden's own tests only.
@@ -163,7 +166,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     flaw_class: str
     flaws: tuple[str, ...] = ()
     comment: str
-    stage: Literal["handshake", "frames", "tls"] = "frames"
+    stage: Literal["handshake", "frames", "driver"] = "frames"
     role: Literal["server", "client"] = "server"
     deflate: bool = False
     parts: tuple[str | Part, ...] = ()
@@ -184,10 +187,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def __post_init__(self) -> None:
         if self.rule is not None and self.rule not in RULES:
             raise ValueError(f"rule {self.rule!r} does not exist")
-        if self.expect == "reject" and self.stage != "tls":
-            said = self.close_code if self.stage == "frames" else self.status
-            if said is None or self.rule is None:
-                raise ValueError("what is rejected has a rule, and a close_code or a status")
+        self._check_expectation()
         if not 1 <= self.connections <= MAX_CONNECTIONS or not 0 <= self.crowd <= MAX_CONNECTIONS:
             raise ValueError(f"connections and crowd are at most {MAX_CONNECTIONS}")
         if isinstance(self.cuts, tuple) and (len(self.cuts) > MAX_CUTS or not all(cut > 0 for cut in self.cuts)):
@@ -195,6 +195,16 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         self._check_size()
         for payload in self.pongs or ():
             bytes.fromhex(payload)
+
+    def _check_expectation(self) -> None:
+        if self.stage == "driver" and not self.needs and self.role == "server":
+            raise ValueError("a case that a driver plays says what it needs")
+        if self.expect != "reject" or self.stage == "driver":
+            return
+        if self.role == "client" and self.stage == "handshake":
+            return  # a client that does not like a response has no rule, and nobody to tell it to
+        if self.rule is None or (self.close_code if self.stage == "frames" else self.status) is None:
+            raise ValueError("what is rejected has a rule, and a close_code or a status")
 
     def _check_size(self) -> None:
         sizes = [len(part) if isinstance(part, str) else part.size() for part in self.parts]

@@ -82,10 +82,16 @@ def _timed(outcome: Outcome) -> bool:
 
 
 def _ratio(case: Case, target: Target) -> float | None:
-    single, twice = (
-        min(_play_once(case, target, doubled=doubled).seconds for _ in range(REPEATS)) for doubled in (False, True)
-    )
+    single, twice = (min(_cost(case, target, doubled=doubled) for _ in range(REPEATS)) for doubled in (False, True))
     return twice / single if twice >= LEAST_SECONDS and single > 0 else None
+
+
+def _cost(case: Case, target: Target, *, doubled: bool) -> float:
+    """Seconds of the process's CPU, where it is known: they do not depend on who else is busy. Else of the clock."""
+    before = target.cpu_seconds()
+    outcome = _play_once(case, target, doubled=doubled)
+    after = target.cpu_seconds()
+    return outcome.seconds if before is None or after is None else after - before
 
 
 def _play_once(case: Case, target: Target, *, doubled: bool) -> Outcome:

@@ -117,6 +117,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
                 return Trouble(f"an honest client is not served: {error}")
         return None
 
+    def cpu_seconds(self) -> float | None:
+        """CPU time that its process and its descendants have used; None: there is no pid, or it is gone."""
+        if self.pid is None:
+            return None
+        used = [_cpu(process) for process in _family(self.pid)]
+        return None if None in used else sum(each for each in used if each is not None)
+
     def memory(self) -> "Memory | None":
         """Begin to watch its memory; None: there is no pid."""
         return None if self.pid is None else Memory(self.pid)
@@ -175,6 +182,15 @@ def _resident(pid: int, field: str) -> int:
     except OSError:
         return 0
     return int(found[1]) * 1024 if found else 0
+
+
+def _cpu(pid: int) -> float | None:
+    """Seconds of all its threads; the first field of their schedstat counts nanoseconds on a processor."""
+    try:
+        threads = [place.read_text().split() for place in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+        return sum(int(fields[0]) for fields in threads) / 1e9 if threads else None
+    except (OSError, IndexError):
+        return None
 
 
 def _reset_peak(pid: int) -> bool:

@@ -78,7 +78,7 @@ def not_judged(case: Case) -> str:
 def judge_answer(case: Case, outcome: Outcome) -> Judgement:
     """The answer alone."""
     answer = outcome.answer
-    if answer == "accepted" and case.pongs is not None and outcome.pongs != tuple(map(bytes.fromhex, case.pongs)):
+    if answer == "accepted" and not honest_pongs(case, outcome):
         answer = "wrong Pong"
     if answer == "hang":
         return Judgement(Verdict.HANG, "no answer in time")
@@ -93,6 +93,12 @@ def judge_answer(case: Case, outcome: Outcome) -> Judgement:
     if answer in SILENT:
         return Judgement(Verdict.DROPPED, answer)
     return Judgement(Verdict.SAFE if refused(answer) else Verdict.ACCEPTED, answer)
+
+
+def honest_pongs(case: Case, outcome: Outcome) -> bool:
+    """Whether each Pong has the payload of a Ping that was sent, in order."""
+    sent = iter(map(bytes.fromhex, case.pongs or ()))
+    return case.pongs is None or all(pong in sent for pong in outcome.pongs)
 
 
 def refused(answer: str) -> bool:
