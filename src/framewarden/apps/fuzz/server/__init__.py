@@ -1,7 +1,7 @@
-"""A campaign against somebody's server: hostile streams and requests, whose answers are compared with our own verdict.
+"""A campaign against somebody's server: hostile streams and requests, the answers beside our own verdict.
 
-``streams`` and ``requests`` make what is sent, ``strict`` judges it with our engine; both together are a ``trial``, which
-becomes a Case that ``apps.cases`` plays. ``making`` makes them by number, ``sending`` sends them on threads, which
+``streams`` and ``requests`` make what is sent, ``strict`` judges it with our engine; both together are a ``trial``,
+which becomes a Case that ``apps.cases`` plays. ``making`` makes them by number, ``sending`` sends them on threads that
 ``gate`` holds back, ``comparing`` says what an answer is worth, ``findings`` keeps one of each kind. ``watching`` looks
 whether the server lives and what it grows by, ``growth`` what makes it grow. ``minimising`` makes an input small.
 ``campaign`` does it all; ``reporting`` writes it down, ``showing`` tells a person, ``reproducing`` plays it again.

@@ -5,15 +5,17 @@ Most of the time goes into sending, the last fifth into the findings.
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
+from typing import Literal
 
 import msgspec
 
 from framewarden.apps.cases.runner import still_alive
 from framewarden.apps.cases.target import Target
 from framewarden.apps.fuzz.server.comparing import Kind, compare
-from framewarden.apps.fuzz.server.findings import Entry, Findings, Key
+from framewarden.apps.fuzz.server.findings import Entry, Findings, Key, short
 from framewarden.apps.fuzz.server.making import Maker, agreed_deflate
 from framewarden.apps.fuzz.server.minimising import minimise
 from framewarden.apps.fuzz.server.sending import Sender
@@ -34,6 +36,10 @@ TICK = 0.25
 CONFIRMATIONS = 3
 """How often a finding is sent again, until it is said that it does not come again."""
 TIME_IS_UP = "the time was up"
+
+
+Doing = Literal["sending", "confirming", "minimising"]
+"""What a campaign is at."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,14 +66,14 @@ class Progress(msgspec.Struct, frozen=True):
     """Where a campaign stands.
 
     Attributes:
-        doing: "sending" or "minimising".
+        doing: what it is at.
         seconds: since it began.
         trials: sent so far.
         kinds: findings of each kind, the worst kind first.
         grown: bytes that the process grew by; None: it is not looked at.
     """
 
-    doing: str
+    doing: Doing
     seconds: float
     trials: int
     kinds: dict[Kind, int]
@@ -99,8 +105,8 @@ class Campaign:
 
     def __init__(self, target: Target, settings: Settings) -> None:
         trouble = still_alive(target)
-        if trouble:
-            raise FramewardenError(f"the server is not fuzzed: {trouble}")
+        if trouble is not None:
+            raise FramewardenError(f"the server is not fuzzed: {trouble.text}")
         try:
             deflate = agreed_deflate(target)
         except OSError as error:
@@ -117,6 +123,7 @@ class Campaign:
         self.interrupted = False
         self.seconds = 0.0
         self._begun = 0.0
+        self._over = threading.Event()
 
     def run(self, on_progress: Callable[[Progress], None] = lambda progress: None) -> None:
         """Send until the time is up, the server is gone or has grown too much, or until Ctrl-C.
@@ -133,7 +140,7 @@ class Campaign:
             self.ended, self.interrupted = "it was interrupted", True
         self.seconds = time.monotonic() - self._begun
 
-    def progress(self, doing: str) -> Progress:
+    def progress(self, doing: Doing) -> Progress:
         """Where it stands."""
         seconds = time.monotonic() - self._begun
         return Progress(doing, seconds, self.sender.trials, self.findings.by_kind(), self.watch.grown)
@@ -152,39 +159,53 @@ class Campaign:
             self.sender.end()
 
     def _conclude(self, on_progress: Callable[[Progress], None]) -> None:
-        """Send each finding again, and make its input small, for as long as there is time."""
+        """Send each finding again, then make their inputs small, for as long as there is time."""
+        now = time.monotonic()
+        until = max(self._begun + self.settings.seconds, now + LEAST_CONCLUDING)
         items = [item for item in self.findings.sorted() if not item[1].confirmed]
-        left = self._begun + self.settings.seconds - time.monotonic()
-        rounds = -(-len(items) // self.settings.jobs)
-        each = max(left, LEAST_CONCLUDING) / max(1, rounds)
-        over = threading.Event()
+        self._in_parallel([partial(self._confirm, *item, until) for item in items], "confirming", on_progress)
+        items = [item for item in items if item[1].confirmed]
+        left = until - time.monotonic()
+        each = left * self.settings.jobs / max(1, len(items))
+        self._in_parallel(
+            [partial(self._minimise, *item, min(each, left), until) for item in items], "minimising", on_progress
+        )
+
+    def _in_parallel(
+        self, tasks: Sequence[Callable[[], None]], doing: Doing, on_progress: Callable[[Progress], None]
+    ) -> None:
+        """Do tasks on as many connections at a time as trials are sent on."""
         with ThreadPoolExecutor(self.settings.jobs) as pool:
-            waiting = [pool.submit(self._confirm, key, entry, each, over) for key, entry in items]
+            waiting = [pool.submit(task) for task in tasks]
             try:
-                while not all(future.done() for future in waiting):
-                    over.wait(TICK)
-                    on_progress(self.progress("minimising"))
-            finally:
-                over.set()
+                while wait(waiting, TICK).not_done:
+                    on_progress(self.progress(doing))
+            except BaseException:
+                self._over.set()
+                raise
         for future in waiting:
             future.result()
 
-    def _confirm(self, key: Key, entry: Entry, seconds: float, over: threading.Event) -> None:
-        kind, _, answer = key
-        until = time.monotonic() + seconds
+    def _enough(self, until: float) -> bool:
+        return self._over.is_set() or time.monotonic() >= until
 
-        def shows(trial: Trial) -> bool:
-            outcome = self.sender.play(trial)
-            return outcome.answer == answer and compare(trial.verdict, outcome).kind == kind
+    def _shows(self, key: Key, trial: Trial) -> bool:
+        """Whether a trial shows what a finding is about."""
+        outcome = self.sender.play(trial)
+        return short(outcome.answer) == key[2] and compare(trial.verdict, outcome).kind == key[0]
 
-        def enough() -> bool:
-            return over.is_set() or time.monotonic() >= until
+    def _confirm(self, key: Key, entry: Entry, until: float) -> None:
+        for _ in range(CONFIRMATIONS):
+            if self._enough(until):
+                return
+            if self._shows(key, entry.trial):
+                entry.confirmed = True
+                return
+        entry.detail = "it did not come again when the same was sent again"
 
-        entry.confirmed = any(shows(entry.trial) for _ in range(CONFIRMATIONS) if not over.is_set())
-        if not entry.confirmed:
-            entry.detail = "it did not come again when the same was sent again"
-            return
-        plain = self.maker.remake(entry.trial, entry.trial.verdict.data)
-        if plain.cuts != entry.trial.cuts and not enough() and shows(plain):
-            entry.trial = plain
-        entry.trial = minimise(entry.trial, self.maker.remake, shows, enough)
+    def _minimise(self, key: Key, entry: Entry, seconds: float, until: float) -> None:
+        until = min(until, time.monotonic() + seconds)
+        whole = self.maker.remake(entry.trial, entry.trial.verdict.data)  # not cut
+        if not self._enough(until) and self._shows(key, whole):
+            entry.trial = whole
+        entry.trial = minimise(entry.trial, self.maker.remake, partial(self._shows, key), partial(self._enough, until))

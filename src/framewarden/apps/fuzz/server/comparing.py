@@ -89,10 +89,12 @@ def _compare_status(verdict: Verdict, status: int) -> Comparison:
     """The answer to a request; 0: there was none in time."""
     if status == 0:
         return Comparison("silent" if verdict.rule else "hang")
+    if status < 200 and status != 101:
+        return Comparison(skipped="an interim response")
     if verdict.rule:
         return Comparison("accepted" if status < 300 else "wrong status")
     if status in SAID_BY_APPLICATIONS:
-        return Comparison(skipped=f"HTTP {status}: who may connect is the application's business")
+        return Comparison(skipped="HTTP 3xx, 4xx or 503: who may connect is the application's business")
     return Comparison("limit differs" if status in (413, 414, 431) else "refused")
 
 
@@ -103,7 +105,7 @@ def _compare_code(verdict: Verdict, answer: str, code: int) -> Comparison:
     if code == 0:
         return Comparison("silent" if verdict.rule else "hang")
     if verdict.messages and code not in PROTOCOL_CODES and code != 1009:
-        return Comparison(skipped=f"close {code} behind a whole message: the application may have said it")
+        return Comparison(skipped="a Close behind a whole message: the application may have said it")
     if verdict.rule:
         return Comparison("wrong code")
     return Comparison("limit differs" if code in TOO_MUCH else "refused")

@@ -8,7 +8,7 @@ from framewarden.apps.cases.case import Case
 from framewarden.apps.fuzz.server.comparing import KINDS, Kind
 from framewarden.apps.fuzz.server.trial import Trial
 
-__all__ = ["Entry", "Finding", "Findings", "Key", "Report"]
+__all__ = ["Entry", "Finding", "Findings", "Key", "Report", "short"]
 
 Key = tuple[Kind, str, str]
 """What makes two findings the same: kind, what was expected, what was answered."""
@@ -76,6 +76,20 @@ class Report(msgspec.Struct, frozen=True):
     limits: tuple[Finding, ...]
 
 
+ERRORS = frozenset((1002, 1003, 1007, 1008, 1009, 1010, 1011))
+"""Close codes that say that something was wrong (RFC 6455 7.4.1)."""
+
+
+def short(answer: str) -> str:
+    """An answer without what makes no difference: the extension that a 101 agrees on, the code of a Close of no error.
+
+    Most servers answer a Close with its own code, so there are as many of those as there are codes.
+    """
+    if answer.startswith("close ") and int(answer[6:]) not in ERRORS:
+        return "close without an error code"
+    return answer.partition(" with ")[0]
+
+
 class Entry:
     """A finding while the campaign runs."""
 
@@ -101,7 +115,7 @@ class Findings:
     def add(self, kind: Kind, answer: str, trial: Trial, number: int) -> None:
         """Count one answer, and keep its input if it is the smallest yet."""
         with self._lock:
-            entry = self.entries.setdefault((kind, trial.verdict.expected, answer), Entry(trial, number))
+            entry = self.entries.setdefault((kind, trial.verdict.expected, short(answer)), Entry(trial, number))
             entry.count += 1
             entry.number = min(entry.number, number)
             if len(trial.verdict.data) < len(entry.trial.verdict.data):

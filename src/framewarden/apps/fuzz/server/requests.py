@@ -22,7 +22,9 @@ VALUES = {
     b"Host": (b"", b"a b", b"a/b", b"user@host", b"[::1", b"host:99999999", b"host:x", b"a,b"),
     b"Upgrade": (b"", b"h2c", b"WebSocket", b"websocket, h2c", b"web socket", b"websocket/13", b"xwebsocket"),
     b"Connection": (b"", b"close", b"keep-alive", b"keep-alive, Upgrade", b"upgrade", b"Upgraded", b"close, Upgrade"),
-    b"Sec-WebSocket-Version": (b"", b"8", b"12", b"13, 8", b"8, 13", b"013", b"+13", b"13 13", b"14", b"255", b"1" * 64),
+    b"Sec-WebSocket-Version": (
+        b"", b"8", b"12", b"13, 8", b"8, 13", b"013", b"+13", b"13 13", b"14", b"255", b"9" * 64,
+    ),
     b"Sec-WebSocket-Key": (
         b"", b"AAAA", b"dGhlIHNhbXBsZSBub25jZQ", b"dGhlIHNhbXBsZSBub25jZR==", b"dGhlIHNhbXBsZSBub25jZQ==, x",
         b"dGhlIHNhbXBsZSBub25jZTE=", b"AAAAAAAAAAAAAAAAAAAAAA==", b"********************==", b"A" * 4000,
@@ -44,13 +46,13 @@ REQUEST_LINES = (
 BODIES = (
     (b"Content-Length: 5", b"hello"), (b"Content-Length: 0", b""), (b"Content-Length: +5", b""),
     (b"Content-Length: 18446744073709551616", b""), (b"Content-Length: -1", b""), (b"Content-Length: 5, 6", b"hello"),
-    (b"Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"), (b"Transfer-Encoding: chunked", b"ffffffffffffffffff\r\n"),
+    (b"Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"), (b"Transfer-Encoding: chunked", b"f" * 18 + b"\r\n"),
     (b"Transfer-Encoding: identity, chunked", b""), (b"Transfer-Encoding: \x0bchunked", b""),
 )  # fmt: skip
 ODD_LINES = (
-    b"no colon", b": no name", b"Space : before", b" folded: line", b"\tfolded", b"Na me: x", b"N\x00l: x", b"Nul: \x00",
-    b"Bell: \x07", b"Del: \x7f", b"Bare: a\rb", b"Bare: a\nb: c", b"\xc3\xa9: x", b"High: \xff\xfe", b"X:", b"X: ",
-    b"X:x", b"X: \x0b", b"(comment): x", b"\xef\xbb\xbfBom: x", b"", b"X: a\x85b", b"Expect: 100-continue",
+    b"no colon", b": no name", b"Space : before", b" folded: line", b"\tfolded", b"Na me: x", b"N\x00l: x",
+    b"Nul: \x00", b"Bell: \x07", b"Del: \x7f", b"Bare: a\rb", b"Bare: a\nb: c", b"\xc3\xa9: x", b"High: \xff\xfe",
+    b"X:", b"X: ", b"X:x", b"X: \x0b", b"(comment): x", b"\xef\xbb\xbfBom: x", b"", b"X: a\x85b",
     b"Upgrade-Insecure-Requests: 1", b"Sec-WebSocket-Accept: x", b"Keep-Alive: timeout=0", b"Trailer: Host",
 )  # fmt: skip
 
@@ -80,7 +82,9 @@ def repeat(lines: Lines, rng: random.Random) -> None:
     """A header is there twice, perhaps with another value, perhaps in another case."""
     if index := _header(lines, rng):
         name, _, value = lines[index].partition(b":")
-        again = rng.choice((lines[index], name + b": " + rng.choice(VALUES.get(name, (b"x",))), name.upper() + b":" + value))
+        again = rng.choice(
+            (lines[index], name + b": " + rng.choice(VALUES.get(name, (b"x",))), name.upper() + b":" + value)
+        )
         lines.insert(rng.randrange(1, len(lines) + 1), again)
 
 

@@ -1,6 +1,8 @@
 """What a person sees of a campaign: a live line while it runs, and a table of what it found."""
 
-from rich.console import Console, Group
+from pathlib import Path
+
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -32,7 +34,12 @@ def show(report: Report, console: Console) -> None:
     for reason, count in report.not_compared.items():
         console.print(f"Not compared: {count:,} ({reason}).")
     if report.findings:
-        console.print(Group(_table(report.findings), *_commands(report.findings)))
+        console.print(_table(report.findings))
+        for kind, text in KINDS.items():
+            if any(each.kind == kind for each in report.findings):
+                console.print(Text(f"{kind}: {text}."))
+        console.print("One of them again, by its case (the report has each command):")
+        console.print(Text(f"  {next((each.command for each in report.findings if each.command), 'none has a case')}"))
     else:
         console.print("Nothing found.")
     if report.limits:
@@ -41,14 +48,10 @@ def show(report: Report, console: Console) -> None:
 
 
 def _table(findings: tuple[Finding, ...]) -> Table:
-    table = Table("kind", "expected", "seen", "times", "bytes", "note")
+    table = Table("kind", "expected", "seen", "times", "bytes", "case", "note")
     for each in findings:
         note = each.detail or ("" if each.confirmed else "not sent again")
-        table.add_row(each.kind, each.expected, each.seen, f"{each.count:,}", f"{each.bytes:,}", note)
+        case = "" if each.file is None else Path(each.file).name
+        row = (each.kind, each.expected, each.seen, f"{each.count:,}", f"{each.bytes:,}", case, note)
+        table.add_row(*map(Text, row))
     return table
-
-
-def _commands(findings: tuple[Finding, ...]) -> list[Text]:
-    lines = [f"{kind}: {text}." for kind, text in KINDS.items() if any(each.kind == kind for each in findings)]
-    lines += [each.command for each in findings if each.command]
-    return [Text(line) for line in lines]

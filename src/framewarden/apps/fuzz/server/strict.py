@@ -56,6 +56,8 @@ class Verdict(msgspec.Struct, frozen=True):
     @property
     def expected(self) -> str:
         """For people: the answer, and why."""
+        if self.close is not None:
+            return "a Close that answers the peer's"
         return f"{self.answer} [{self.rule}]" if self.rule else f"{self.answer} (no rule is broken)"
 
 

@@ -67,7 +67,11 @@ def growing(trial: Trial, connections: int, memory: int, name: str = "fuzz", com
     """The case that plays a trial on many connections, one after the other, and bounds what the process grows by.
 
     Args:
-        memory: bytes that it may grow by.
+        trial: what is sent.
+        connections: how many send it.
+        memory: bytes that the process may grow by.
+        name: id of the case.
+        comment: what was seen.
     """
     case = as_case(trial, name, comment, short=True)
     return msgspec.structs.replace(case, connections=connections, cost=Cost(memory=memory))

@@ -3,7 +3,7 @@
 import time
 
 from framewarden.apps.cases.runner import still_alive
-from framewarden.apps.cases.target import Memory, Target
+from framewarden.apps.cases.target import Memory, Target, Trouble
 from framewarden.apps.fuzz.server.comparing import Kind
 from framewarden.apps.fuzz.server.findings import Entry, Findings
 from framewarden.apps.fuzz.server.growth import find_grower
@@ -68,7 +68,7 @@ class Watch:
 
     # --- Whether it lives ---------------------------------------------------------------------------------------------
 
-    def _find_killer(self, trouble: str) -> str:
+    def _find_killer(self, trouble: Trouble) -> str:
         """Say which trials may have done it, and try them one by one if the server comes back."""
         suspects = self._suspects()
         self._deaths += 1
@@ -80,15 +80,15 @@ class Watch:
                 suspects, confirmed = [sent], True
                 back = self._comes_back()
                 break
-        kind: Kind = "hang" if "answer" in trouble else "crash"
+        kind: Kind = "hang" if trouble.silent else "crash"
         entry = Entry(suspects[0].trial, suspects[0].number)
         entry.confirmed = confirmed
         if len(suspects) > 1:
             entry.suspects = tuple(sent.trial for sent in suspects[1:])
             entry.detail = f"by one of {len(suspects)} inputs that were sent at about the same time"
-        self._findings.put(kind, ALIVE, trouble, entry)
+        self._findings.put(kind, ALIVE, trouble.text, entry)
         if not back:
-            return f"{trouble}, and it did not come back"
+            return f"{trouble.text}, and it did not come back"
         return f"the server had to come back {self._deaths} times" if self._deaths == MOST_DEATHS else ""
 
     def _suspects(self) -> list[Sent]:
@@ -97,12 +97,14 @@ class Watch:
         reached = [sent for sent in recent if sent.outcome.answer not in ("refused to connect", "no handshake")]
         since = max((sent.begun for sent in reached), default=0.0) - 2 * self._target.patience
         silent = [sent for sent in reached if sent.outcome.answer in ("hang", "dropped") and sent.begun >= since]
-        return sorted(silent[-MOST_SUSPECTS:], key=lambda sent: sent.begun) or (reached or recent)[-MOST_SUSPECTS:][::-1]
+        return (
+            sorted(silent[-MOST_SUSPECTS:], key=lambda sent: sent.begun) or (reached or recent)[-MOST_SUSPECTS:][::-1]
+        )
 
     def _comes_back(self) -> bool:
         until = time.monotonic() + RETURN_SECONDS
-        while trouble := self._target.alive():
-            if time.monotonic() >= until or trouble.startswith("process"):
+        while self._target.alive() is not None:
+            if time.monotonic() >= until:
                 return False
             time.sleep(LOOK_SECONDS)
         return True

@@ -1,0 +1,102 @@
+"""``framewarden fuzz server``: the options of a campaign against a server, its live line and its exit code."""
+
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from framewarden.apps.cases.target import Target
+from framewarden.apps.fuzz.server.campaign import Campaign, Settings
+from framewarden.apps.fuzz.server.reporting import make_report
+from framewarden.apps.fuzz.server.showing import live, show
+from framewarden.apps.probe.pack import flaw_cases
+from framewarden.errors import ArgumentError
+from framewarden.policy import Policy
+from framewarden.policy_file import load_policy
+from framewarden.policy_units import SIZE
+
+__all__ = ["server_command"]
+
+FOUND = 1
+INTERRUPTED = 130
+PATIENCE = 2.0
+"""Seconds that an answer may take."""
+LONGEST_SEED = 64 * 1024
+"""Bytes of a case of the flaw pack that streams begin with."""
+
+
+def server_command(
+    uri: Annotated[str, typer.Argument(help="ws://127.0.0.1:PORT or wss://...")],
+    minutes: Annotated[float, typer.Option(min=0.01, max=1440, help="How long it takes.")] = 1.0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63, help="Makes the same streams again; without it: a new one.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=16, help="Connections at a time; with 1 a crash has one suspect.")
+    ] = 4,
+    pid: Annotated[
+        int | None, typer.Option(min=1, help="The server's process: its memory and its children's is watched.")
+    ] = None,
+    max_growth: Annotated[
+        str, typer.Option(metavar="BYTES", help="What the process may grow by: a number, or 64MiB.")
+    ] = "64MiB",
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Limits of the strict verdict, in TOML; without it: the default."),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where a case is written for each finding.")] = Path(
+        "framewarden-findings"
+    ),
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there, too.")] = None,
+    i_own_this_host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Needed for every server that is not on loopback.")
+    ] = None,
+) -> None:
+    """Send hostile streams to a server and compare its answers with the strict verdict.
+
+    Ends with 0 if nothing was found, 1 if something was, 130 after Ctrl-C. Whatever ends it, the report is written.
+    """
+    target = Target.of(uri, pid=pid, patience=PATIENCE, own_host=i_own_this_host)
+    settings = Settings(
+        seconds=60 * minutes,
+        seed=secrets.randbelow(2**32) if seed is None else seed,
+        jobs=jobs,
+        max_growth=_bytes(max_growth),
+        policy=Policy() if policy is None else load_policy(policy),
+        corpus=_corpus(),
+    )
+    campaign = Campaign(target, settings)
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    with Live(console=console, auto_refresh=False, transient=True) as line:
+        campaign.run(lambda progress: line.update(live(progress, settings.seconds), refresh=console.is_terminal))
+    report = make_report(campaign, uri, out, policy=str(policy or ""), own_host=i_own_this_host)
+    show(report, console)
+    if json is not None:
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    if campaign.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if report.findings:
+        raise typer.Exit(FOUND)
+
+
+def _bytes(text: str) -> int:
+    """A size on the command line.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    try:
+        return int(text) if text.isdecimal() else int(SIZE.parse(text))
+    except ValueError as error:
+        raise ArgumentError(f"--max-growth must be {SIZE.allowed}: {error}") from None
+
+
+def _corpus() -> tuple[bytes, ...]:
+    """What the cases of the flaw pack send to a server behind the opening handshake."""
+    streams = [case.stream() for case in flaw_cases() if case.stage == "frames" and case.role == "server"]
+    return tuple(stream for stream in streams if 0 < len(stream) <= LONGEST_SEED)
