@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from framewarden.apps.fuzz.server.campaign import Progress
@@ -48,7 +48,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def _table(findings: tuple[Finding, ...]) -> Table:
-    table = Table("kind", "expected", "seen", "times", "bytes", "case", "note")
+    table = Table("kind", "expected", "seen", "times", "bytes", Column("case", overflow="fold"), "note")
     for each in findings:
         note = each.detail or ("" if each.confirmed else "not sent again")
         case = "" if each.file is None else Path(each.file).name

@@ -86,7 +86,7 @@ class Strict:
         """
         reader = _Reader(self._policy, self._target.partition(b"?")[0].decode(), deflate)
         pieces: list[bytes] = []
-        frames, _ = split(stream)
+        frames, tail = split(stream)
         for index, frame in enumerate(frames):
             piece = reader.feed(frame)
             if piece is None:
@@ -98,6 +98,11 @@ class Strict:
                 pieces += [later.wire() for later in frames[index + 1 :]]  # RFC 6455 5.5.1: it is not looked at
                 return self._closed(b"".join(pieces), reader)
         data = b"".join(pieces)
+        if reader.inspector.violation is None and tail:
+            reader.read(tail)
+            if reader.inspector.violation is None:
+                return self.stream(data, deflate)  # without it, for it may end inside a header
+            data += tail
         if reader.inspector.violation is None:
             reader.read(QUESTION_FRAME)  # it may be one control frame too many
         violation = reader.inspector.violation
@@ -119,7 +124,7 @@ class Strict:
         """
         parser = HandshakeParser(self._policy.limits)
         verdict = parser.feed(head.replace(ADDRESS.encode(), self._authority).replace(TARGET.encode(), self._target))
-        for end in (b"\r\n\r\n", b"\r\n"):  # a CR at the end of the head takes half of the first one
+        for end in (b"\n" if head.endswith(b"\r") else b"", b"\r\n", b"\r\n"):
             if verdict is None:
                 head += end
                 verdict = parser.feed(end)
