@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         seed: makes the same trials again.
         jobs: connections at a time.
         max_growth: bytes that the process of the target may grow by; it is looked at where the target has a pid.
+        return_seconds: how long a server that is gone may take to come back: somebody may start it again.
         policy: what the strict verdicts are by.
         corpus: streams to begin with.
     """
@@ -58,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     jobs: int = 4
     max_growth: int = 64 * 1024 * 1024
+    return_seconds: float = 10.0
     policy: Policy = Policy()
     corpus: tuple[bytes, ...] = ()
 
@@ -118,7 +120,14 @@ class Campaign:
         self.maker = Maker(settings.seed, strict, deflate, settings.corpus)
         self.findings = Findings()
         self.sender = Sender(target, self.maker, self.findings)
-        self.watch = Watch(target, self.sender, self.findings, nothing, settings.max_growth)
+        self.watch = Watch(
+            target,
+            self.sender,
+            self.findings,
+            nothing,
+            max_growth=settings.max_growth,
+            return_seconds=settings.return_seconds,
+        )
         self.ended = ""
         self.interrupted = False
         self.seconds = 0.0
@@ -162,7 +171,7 @@ class Campaign:
         """Send each finding again, then make their inputs small, for as long as there is time."""
         now = time.monotonic()
         until = max(self._begun + self.settings.seconds, now + LEAST_CONCLUDING)
-        items = [item for item in self.findings.sorted() if not item[1].confirmed]
+        items = [item for item in self.findings.sorted() if item[1].answer]
         self._in_parallel([partial(self._confirm, *item, until) for item in items], "confirming", on_progress)
         items = [item for item in items if item[1].confirmed]
         left = until - time.monotonic()

@@ -101,6 +101,8 @@ class Entry:
         self.confirmed = False
         self.detail = ""
         self.suspects: tuple[Trial, ...] = ()
+        self.answer = True
+        """It is about an answer: the same trial shows it again, and a smaller one may."""
         self.case: Case | None = None
         """The case that shows it, where that is not simply its trial's."""
 
@@ -125,6 +127,7 @@ class Findings:
         """Count one thing that is not an answer; the first input is kept, or the first that is known to be the one."""
         with self._lock:
             before = self.entries.get((kind, expected, seen))
+            entry.answer = False
             entry.count = 1 + (0 if before is None else before.count)
             if before is not None and (before.confirmed or not entry.confirmed):
                 before.count, entry = entry.count, before

@@ -31,12 +31,24 @@ class Sent(msgspec.Struct, frozen=True):
         number: of the trial.
         outcome: what came back.
         begun: when it was sent, in seconds of the monotonic clock.
+        ended: when the answer had come, or was waited for no more.
     """
 
     trial: Trial
     number: int
     outcome: Outcome
     begun: float
+    ended: float
+
+    @property
+    def answered(self) -> bool:
+        """Whether the server said something: it lived when this was sent."""
+        return self.outcome.answer not in (*DOUBTFUL, "dropped")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the server answered, and ended the connection where it had to."""
+        return self.answered and (self.trial.verdict.stage == "handshake" or self.outcome.end != "open")
 
 
 class Sender:
@@ -102,7 +114,7 @@ class Sender:
         comparison = compare(trial.verdict, outcome)
         with self._lock:
             self.trials += 1
-            self._recent.append(Sent(trial, number, outcome, begun))
+            self._recent.append(Sent(trial, number, outcome, begun, time.monotonic()))
             if comparison.skipped:
                 self.skipped[comparison.skipped] += 1
         if comparison.kind is not None:

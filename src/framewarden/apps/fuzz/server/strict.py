@@ -92,18 +92,18 @@ class Strict:
             if piece is None:
                 break
             pieces.append(piece)
-            if reader.inspector.violation is not None:
+            if reader.failed():
                 break
             if reader.inspector.close_code is not None:
                 pieces += [later.wire() for later in frames[index + 1 :]]  # RFC 6455 5.5.1: it is not looked at
                 return self._closed(b"".join(pieces), reader)
         data = b"".join(pieces)
-        if reader.inspector.violation is None and tail:
+        if tail and not reader.failed():
             reader.read(tail)
-            if reader.inspector.violation is None:
+            if not reader.failed():
                 return self.stream(data, deflate)  # without it, for it may end inside a header
             data += tail
-        if reader.inspector.violation is None:
+        if not reader.failed():
             reader.read(QUESTION_FRAME)  # it may be one control frame too many
         violation = reader.inspector.violation
         if violation is None:
@@ -140,6 +140,10 @@ class _Reader:
         self.inspector = Inspector(policy, Role.SERVER, route=route, deflate=deflate, clock=_no_time_passes)
         self.messages = False
 
+    def failed(self) -> bool:
+        """Whether a rule was broken."""
+        return self.inspector.violation is not None
+
     def feed(self, frame: Frame) -> bytes | None:
         """Inspect a frame, and what it lacks. Returns its bytes; None: it is left out, because it lacks too much."""
         piece = frame.wire()
@@ -147,7 +151,7 @@ class _Reader:
         if not frame.missing:
             return piece
         if frame.missing > MOST_COMPLETED:
-            return piece if self.inspector.violation is not None else None
+            return piece if self.failed() else None
         frame.complete()
         whole = frame.wire()
         self.read(whole[len(piece) :])

@@ -15,14 +15,14 @@ __all__ = ["Watch"]
 WARM_UP = 64
 """Trials after which the memory of the server begins to be watched: until then it fills its caches."""
 MOST_SUSPECTS = 16
-RETURN_SECONDS = 5.0
-"""How long a server may take to come back: somebody may start it again."""
 MOST_DEATHS = 5
 """How often it may come back; then it is fuzzed no more."""
 MANY_CONNECTIONS = 32
 """How often the case of a finding about memory sends its trial."""
 LOOK_SECONDS = 0.5
 """Between two looks at its memory."""
+NOT_REACHED = ("refused to connect", "no handshake")
+"""Answers of a server that has not read what was sent."""
 ALIVE = "an honest client is served"
 
 
@@ -35,18 +35,29 @@ class Watch:
         findings: where what is found is handed in.
         nothing: the trial that sends nothing but its opening handshake and a Ping.
         max_growth: bytes that the process may grow by.
+        return_seconds: how long a server that is gone may take to come back.
 
     Attributes:
         grown: bytes that the process grew by; None: it is not looked at, or not yet.
     """
 
-    def __init__(self, target: Target, sender: Sender, findings: Findings, nothing: Trial, max_growth: int) -> None:
+    def __init__(
+        self,
+        target: Target,
+        sender: Sender,
+        findings: Findings,
+        nothing: Trial,
+        *,
+        max_growth: int,
+        return_seconds: float,
+    ) -> None:
         self.grown: int | None = None
         self._target = target
         self._sender = sender
         self._findings = findings
         self._nothing = nothing
         self._max_growth = max_growth
+        self._return_seconds = return_seconds
         self._memory: Memory | None = None
         self._watched_from = 0
         self._looked = 0.0
@@ -92,17 +103,20 @@ class Watch:
         return f"the server had to come back {self._deaths} times" if self._deaths == MOST_DEATHS else ""
 
     def _suspects(self) -> list[Sent]:
-        """What was sent last and not answered, the earliest first; if all was answered, what was sent last."""
+        """What was not over yet when the server was last seen to live, the likeliest first.
+
+        That is what was not answered, or answered and not ended by the server, the earliest first; then the others, the
+        latest first: a server may die a little later.
+        """
         recent = self._sender.recent()
-        reached = [sent for sent in recent if sent.outcome.answer not in ("refused to connect", "no handshake")]
-        since = max((sent.begun for sent in reached), default=0.0) - 2 * self._target.patience
-        silent = [sent for sent in reached if sent.outcome.answer in ("hang", "dropped") and sent.begun >= since]
-        return (
-            sorted(silent[-MOST_SUSPECTS:], key=lambda sent: sent.begun) or (reached or recent)[-MOST_SUSPECTS:][::-1]
-        )
+        lived = max((sent.begun for sent in recent if sent.answered), default=0.0)
+        suspects = [sent for sent in recent if sent.ended >= lived and sent.outcome.answer not in NOT_REACHED]
+        unfinished = sorted((sent for sent in suspects if not sent.finished), key=lambda sent: sent.begun)
+        finished = sorted((sent for sent in suspects if sent.finished), key=lambda sent: -sent.ended)
+        return (unfinished or finished or recent)[:MOST_SUSPECTS]
 
     def _comes_back(self) -> bool:
-        until = time.monotonic() + RETURN_SECONDS
+        until = time.monotonic() + self._return_seconds
         while self._target.alive() is not None:
             if time.monotonic() >= until:
                 return False
