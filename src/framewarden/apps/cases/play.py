@@ -23,6 +23,8 @@ QUESTION = b"framewarden asks"
 """Payload of the Ping that is sent behind the bytes of a case."""
 FAREWELL = 1.0
 """Seconds that a server may take to close behind its answer."""
+SECOND_THOUGHT = 0.05
+"""Seconds in which a server may still close behind its Pong."""
 STALLED = 1.0
 """Seconds in which a server takes nothing until we say that it has stopped reading."""
 REPEATS = 3
@@ -199,6 +201,10 @@ def _listen(wire: Wire, pieces: Iterable[bytes]) -> Outcome:
     begun = time.perf_counter()
     heard = wire.converse(pieces, listener)
     seconds = time.perf_counter() - begun
+    if listener.ponged and not listener.ended:
+        # A server may answer a Ping before its application has looked at the message that came before it.
+        listener.until_the_end = True
+        heard = wire.converse((), listener, SECOND_THOUGHT)
     if listener.garbage:
         answer = "garbage"
     elif listener.close is not None:
