@@ -30,7 +30,8 @@ STALLED = 1.0
 REPEATS = 3
 """How often a time is measured; the shortest counts."""
 LEAST_SECONDS = 0.05
-"""Times below it are noise, and are not compared."""
+LEAST_CPU_SECONDS = 0.01
+"""Times below them are noise, and are not compared."""
 FEW = 64
 """Pieces that have a pause between them, so that the server reads each one on its own."""
 PAUSE = 0.001
@@ -84,12 +85,13 @@ def _timed(outcome: Outcome) -> bool:
 
 
 def _ratio(case: Case, target: Target) -> float | None:
+    """Seconds of the process's CPU are compared, where they are known: who else is busy does not change them."""
     single, twice = (min(_cost(case, target, doubled=doubled) for _ in range(REPEATS)) for doubled in (False, True))
-    return twice / single if twice >= LEAST_SECONDS and single > 0 else None
+    least = LEAST_SECONDS if target.pid is None else LEAST_CPU_SECONDS
+    return twice / single if twice >= least and single > 0 else None
 
 
 def _cost(case: Case, target: Target, *, doubled: bool) -> float:
-    """Seconds of the process's CPU, where it is known: they do not depend on who else is busy. Else of the clock."""
     before = target.cpu_seconds()
     outcome = _play_once(case, target, doubled=doubled)
     after = target.cpu_seconds()
@@ -238,7 +240,7 @@ def _half_close(wire: Wire, pieces: Iterable[bytes]) -> Outcome:
     def then_shut() -> Iterator[bytes]:
         yield from _spaced(pieces)
         with contextlib.suppress(OSError):
-            wire.sock.shutdown(socket.SHUT_WR)
+            wire.half_close()
 
     return _listen(wire, then_shut())
 
