@@ -63,6 +63,7 @@ class FrameListener:
         ponged: the Pong with ``until`` has come.
         close: code of the Close; RFC 6455 7.1.5: 1005: it has none. None: there was no Close.
         garbage: a frame that no server may send has come.
+        until_the_end: only a Close or garbage is enough, that Pong is not.
     """
 
     def __init__(self, until: bytes) -> None:
@@ -72,18 +73,19 @@ class FrameListener:
         self.ponged = False
         self.close: int | None = None
         self.garbage = False
+        self.until_the_end = False
         self._pending = bytearray()
         self._skip = 0
 
     @property
-    def done(self) -> bool:
-        """Whether enough has been heard."""
-        return self.ponged or self.garbage or self.close is not None
+    def ended(self) -> bool:
+        """Whether nothing more can come."""
+        return self.garbage or self.close is not None
 
     def __call__(self, data: bytes) -> bool:
         """Take what came in. What is kept between calls is less than one control frame."""
         view = memoryview(data)
-        while not self.done and view:
+        while not self.ended and view:
             if self._skip:
                 skipped = min(self._skip, len(view))
                 self._skip -= skipped
@@ -94,7 +96,7 @@ class FrameListener:
             view = view[wanted:]
             if self._wanted() == len(self._pending):
                 self._judge()
-        return self.done
+        return self.ended or (self.ponged and not self.until_the_end)
 
     def _wanted(self) -> int:
         """How many bytes must be there before more can be said: a header, then a control frame's payload."""

@@ -23,12 +23,15 @@ QUESTION = b"framewarden asks"
 """Payload of the Ping that is sent behind the bytes of a case."""
 FAREWELL = 1.0
 """Seconds that a server may take to close behind its answer."""
+SECOND_THOUGHT = 0.05
+"""Seconds in which a server may still close behind its Pong."""
 STALLED = 1.0
 """Seconds in which a server takes nothing until we say that it has stopped reading."""
 REPEATS = 3
 """How often a time is measured; the shortest counts."""
 LEAST_SECONDS = 0.05
-"""Times below it are noise, and are not compared."""
+LEAST_CPU_SECONDS = 0.01
+"""Times below them are noise, and are not compared."""
 FEW = 64
 """Pieces that have a pause between them, so that the server reads each one on its own."""
 PAUSE = 0.001
@@ -82,12 +85,13 @@ def _timed(outcome: Outcome) -> bool:
 
 
 def _ratio(case: Case, target: Target) -> float | None:
+    """Seconds of the process's CPU are compared, where they are known: who else is busy does not change them."""
     single, twice = (min(_cost(case, target, doubled=doubled) for _ in range(REPEATS)) for doubled in (False, True))
-    return twice / single if twice >= LEAST_SECONDS and single > 0 else None
+    least = LEAST_SECONDS if target.pid is None else LEAST_CPU_SECONDS
+    return twice / single if twice >= least and single > 0 else None
 
 
 def _cost(case: Case, target: Target, *, doubled: bool) -> float:
-    """Seconds of the process's CPU, where it is known: they do not depend on who else is busy. Else of the clock."""
     before = target.cpu_seconds()
     outcome = _play_once(case, target, doubled=doubled)
     after = target.cpu_seconds()
@@ -199,6 +203,10 @@ def _listen(wire: Wire, pieces: Iterable[bytes]) -> Outcome:
     begun = time.perf_counter()
     heard = wire.converse(pieces, listener)
     seconds = time.perf_counter() - begun
+    if listener.ponged and not listener.ended:
+        # A server may answer a Ping before its application has looked at the message that came before it.
+        listener.until_the_end = True
+        heard = wire.converse((), listener, SECOND_THOUGHT)
     if listener.garbage:
         answer = "garbage"
     elif listener.close is not None:
@@ -232,7 +240,7 @@ def _half_close(wire: Wire, pieces: Iterable[bytes]) -> Outcome:
     def then_shut() -> Iterator[bytes]:
         yield from _spaced(pieces)
         with contextlib.suppress(OSError):
-            wire.sock.shutdown(socket.SHUT_WR)
+            wire.half_close()
 
     return _listen(wire, then_shut())
 

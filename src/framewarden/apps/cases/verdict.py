@@ -13,6 +13,8 @@ __all__ = ["Judgement", "Verdict", "judge"]
 CLIENT_SIDE = "it is about clients; framewarden's own client is judged by its tests"
 NO_DEFLATE = "permessage-deflate was not agreed upon"
 MIB = 1024 * 1024
+NOTHING_WRONG = (1000, 1001, 1005)
+CLOSE_RULES = ("close-code", "close-length", "close-reason-utf8")
 SILENT = ("dropped", "refused to connect")
 
 
@@ -80,31 +82,41 @@ def judge_answer(case: Case, outcome: Outcome) -> Judgement:
     answer = outcome.answer
     if answer == "accepted" and not honest_pongs(case, outcome):
         answer = "wrong Pong"
-    if answer == "hang":
-        return Judgement(Verdict.HANG, "no answer in time")
-    if case.expect == "survive":
-        return Judgement(Verdict.ACCEPTED if answer in ("garbage", "no handshake") else Verdict.STRICT, answer)
     if answer == case.right:
         return Judgement(Verdict.STRICT, answer)
     if answer in case.also:
         return Judgement(Verdict.SAFE, answer)
+    if answer == "hang":
+        return Judgement(Verdict.HANG, "no answer in time")
+    if case.expect == "survive":
+        return Judgement(Verdict.ACCEPTED if answer in ("garbage", "no handshake") else Verdict.STRICT, answer)
     if case.expect == "accept":
-        return Judgement(Verdict.ACCEPTED, f"{answer}, where honest input is accepted")
+        return Judgement(Verdict.ACCEPTED, f"{answer}, not {case.right}")
+    return Judgement(judge_refusal(case, answer), answer)
+
+
+def judge_refusal(case: Case, answer: str) -> Verdict:
+    """An answer to hostile input that is neither the right one nor one as safe."""
     if answer in SILENT:
-        return Judgement(Verdict.DROPPED, answer)
-    return Judgement(Verdict.SAFE if refused(answer) else Verdict.ACCEPTED, answer)
+        return Verdict.DROPPED
+    kind, _, number = answer.partition(" ")
+    if kind == "close" and int(number) in NOTHING_WRONG:
+        # It closes because it was asked to, or without saying that anything is wrong.
+        return Verdict.ACCEPTED if case.rule in CLOSE_RULES else Verdict.DROPPED
+    if kind == "close":
+        return Verdict.ACCEPTED if case.rule in CLOSE_RULES and echoes(case, int(number)) else Verdict.SAFE
+    return Verdict.SAFE if kind == "HTTP" and number[0] in "45" else Verdict.ACCEPTED
+
+
+def echoes(case: Case, code: int) -> bool:
+    """Whether the code is the one of the Close that was sent."""
+    return case.stream()[-2:] == code.to_bytes(2, "big")
 
 
 def honest_pongs(case: Case, outcome: Outcome) -> bool:
     """Whether each Pong has the payload of a Ping that was sent, in order."""
     sent = iter(map(bytes.fromhex, case.pongs or ()))
     return case.pongs is None or all(pong in sent for pong in outcome.pongs)
-
-
-def refused(answer: str) -> bool:
-    """Whether the server said in some words that it does not take what was sent."""
-    kind, _, number = answer.partition(" ")
-    return kind == "close" or (kind == "HTTP" and number[0] in "45")
 
 
 def judge_costs(case: Case, outcome: Outcome) -> list[Judgement]:

@@ -212,6 +212,10 @@ class Wire:
         except OSError:
             return False
 
+    def half_close(self) -> None:
+        """Close our direction, of TCP: an SSLSocket would forget its keys, and what still comes could not be read."""
+        socket.socket.shutdown(self.sock, socket.SHUT_WR)
+
     # --- Writing and reading at once ----------------------------------------------------------------------------------
 
     def converse(self, pieces: Iterable[bytes], listen: Callable[[bytes], bool], seconds: float | None = None) -> Heard:

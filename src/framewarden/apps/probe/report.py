@@ -35,7 +35,8 @@ class ClassReport(msgspec.Struct, frozen=True):
         if self.verdict is Verdict.N_A:
             return "; ".join(dict.fromkeys(result.judgement.seen for result in worst))
         if self.verdict is Verdict.STRICT:
-            return f"{len(worst)} of {len(self.results)} cases" if len(worst) < len(self.results) else "all cases"
+            others = len(self.results) - len(worst)
+            return f"all {len(worst)} cases" + (f"; {others} n/a" if others else "")
         told = [f"{result.case.id}: {result.judgement.seen}" for result in worst[:SHOWN]]
         if len(worst) > SHOWN:
             told.append(f"and {len(worst) - SHOWN} more")
