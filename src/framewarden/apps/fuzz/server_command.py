@@ -37,7 +37,7 @@ def server_command(
     ] = None,
     jobs: Annotated[
         int, typer.Option(min=1, max=16, help="Connections at a time; with 1 a crash has one suspect.")
-    ] = 4,
+    ] = 8,
     pid: Annotated[
         int | None, typer.Option(min=1, help="The server's process: its memory and its children's is watched.")
     ] = None,

@@ -57,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     seconds: float = 60.0
     seed: int = 0
-    jobs: int = 4
+    jobs: int = 8
     max_growth: int = 64 * 1024 * 1024
     return_seconds: float = 10.0
     policy: Policy = Policy()
