@@ -170,7 +170,7 @@ def reproduced(finding, kind):
 def test_a_server_that_comes_back_is_fuzzed_on(tmp_path):
     """And the input that did it is found among those that were sent at the same time."""
     with running("hangs for a while") as (uri, _):
-        report = fuzz(uri, tmp_path, seed=1, jobs=4, patience=0.5, seconds=15)
+        report = fuzz(uri, tmp_path, seed=1, jobs=4, patience=0.5, seconds=11)
     (hang,) = [each for each in found(report, "hang") if each.expected == "an honest client is served"]
     assert hang.confirmed
     assert hang.suspects == ()

@@ -11,6 +11,7 @@ from rich.live import Live
 
 from framewarden.apps.cases.target import Target
 from framewarden.apps.fuzz.server.campaign import Campaign, Settings
+from framewarden.apps.fuzz.server.making import Corpus
 from framewarden.apps.fuzz.server.reporting import make_report
 from framewarden.apps.fuzz.server.showing import live, show
 from framewarden.apps.probe.pack import flaw_cases
@@ -25,8 +26,6 @@ FOUND = 1
 INTERRUPTED = 130
 PATIENCE = 2.0
 """Seconds that an answer may take."""
-LONGEST_SEED = 64 * 1024
-"""Bytes of a case of the flaw pack that streams begin with."""
 
 
 def server_command(
@@ -67,7 +66,7 @@ def server_command(
         jobs=jobs,
         max_growth=_bytes(max_growth),
         policy=Policy() if policy is None else load_policy(policy),
-        corpus=_corpus(),
+        corpus=Corpus.of(flaw_cases()),
     )
     campaign = Campaign(target, settings)
     console = Console()
@@ -94,9 +93,3 @@ def _bytes(text: str) -> int:
         return int(text) if text.isdecimal() else int(SIZE.parse(text))
     except ValueError as error:
         raise ArgumentError(f"--max-growth must be {SIZE.allowed}: {error}") from None
-
-
-def _corpus() -> tuple[bytes, ...]:
-    """What the cases of the flaw pack send to a server behind the opening handshake."""
-    streams = [case.stream() for case in flaw_cases() if case.stage == "frames" and case.role == "server"]
-    return tuple(stream for stream in streams if 0 < len(stream) <= LONGEST_SEED)

@@ -16,7 +16,7 @@ from framewarden.apps.cases.runner import still_alive
 from framewarden.apps.cases.target import Target
 from framewarden.apps.fuzz.server.comparing import Kind, compare
 from framewarden.apps.fuzz.server.findings import Entry, Findings, Key, short
-from framewarden.apps.fuzz.server.making import Maker, agreed_deflate
+from framewarden.apps.fuzz.server.making import Corpus, Maker, agreed_deflate
 from framewarden.apps.fuzz.server.minimising import minimise
 from framewarden.apps.fuzz.server.sending import Sender
 from framewarden.apps.fuzz.server.strict import Strict
@@ -52,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         max_growth: bytes that the process of the target may grow by; it is looked at where the target has a pid.
         return_seconds: how long a server that is gone may take to come back: somebody may start it again.
         policy: what the strict verdicts are by.
-        corpus: streams to begin with.
+        corpus: streams and requests to begin with.
     """
 
     seconds: float = 60.0
@@ -61,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_growth: int = 64 * 1024 * 1024
     return_seconds: float = 10.0
     policy: Policy = Policy()
-    corpus: tuple[bytes, ...] = ()
+    corpus: Corpus = Corpus()
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -1,25 +1,54 @@
 """The trials of a campaign, by number: the same seed and number make the same trial."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Self
 
+import msgspec
+
+from framewarden.apps.cases.case import Case
 from framewarden.apps.cases.target import Target
-from framewarden.apps.cases.wire import head
+from framewarden.apps.cases.wire import ADDRESS, head
 from framewarden.apps.fuzz.server.requests import make_request
 from framewarden.apps.fuzz.server.streams import make_stream
-from framewarden.apps.fuzz.server.strict import Strict
+from framewarden.apps.fuzz.server.strict import TARGET, Strict
 from framewarden.apps.fuzz.server.trial import Trial
 from framewarden.codec.extensions import DeflateParameters, check_deflate
 from framewarden.policy import Deflate
 
-__all__ = ["Maker", "agreed_deflate"]
+__all__ = ["Corpus", "Maker", "agreed_deflate"]
 
 REQUESTS = 0.15
 """Share of trials that are requests."""
 COMPRESSED = 0.4
 """Share of streams behind a handshake that agreed on permessage-deflate, if the server does."""
+LONGEST_BEGINNING = 64 * 1024
+"""Bytes of a case that trials begin with."""
 CUT = 0.1
 """Share of trials that are sent in several writes."""
+
+
+class Corpus(msgspec.Struct, frozen=True):
+    """What trials begin with, beside what is honest.
+
+    Attributes:
+        streams: sent behind the opening handshake.
+        requests: with ``ADDRESS`` and ``TARGET`` for the server's.
+    """
+
+    streams: tuple[bytes, ...] = ()
+    requests: tuple[bytes, ...] = ()
+
+    @classmethod
+    def of(cls, cases: Iterable[Case]) -> Self:
+        """What cases send to a server. Those of more than 64 KiB are left out: they would be most of the time."""
+        sent: dict[str, list[bytes]] = {"frames": [], "handshake": []}
+        for case in cases:
+            if case.role == "server" and case.stage in sent:
+                data = case.stream(ADDRESS, TARGET)
+                if 0 < len(data) <= LONGEST_BEGINNING:
+                    sent[case.stage].append(data)
+        return cls(tuple(sent["frames"]), tuple(sent["handshake"]))
 
 
 class Maker:
@@ -29,10 +58,10 @@ class Maker:
         seed: of the campaign.
         strict: the judge.
         deflate: what the server agrees on when it is offered permessage-deflate; None: it does not.
-        corpus: streams to begin with.
+        corpus: streams and requests to begin with.
     """
 
-    def __init__(self, seed: int, strict: Strict, deflate: DeflateParameters | None, corpus: Sequence[bytes]) -> None:
+    def __init__(self, seed: int, strict: Strict, deflate: DeflateParameters | None, corpus: Corpus) -> None:
         self.strict = strict
         self.deflate = deflate
         self._seed = seed
@@ -42,11 +71,11 @@ class Maker:
         """The trial with this number."""
         rng = random.Random(f"{self._seed}/{number}")  # noqa: S311 - it must come again, not be secret
         if rng.random() < REQUESTS:
-            verdict, compressed = self.strict.request(make_request(rng)), False
+            verdict, compressed = self.strict.request(make_request(rng, self._corpus.requests)), False
         else:
             compressed = self.deflate is not None and rng.random() < COMPRESSED
             deflate = self.deflate if compressed else None
-            verdict = self.strict.stream(make_stream(rng, self._corpus, deflate), deflate)
+            verdict = self.strict.stream(make_stream(rng, self._corpus.streams, deflate), deflate)
         cuts: tuple[int, ...] = ()
         if rng.random() < CUT:
             cuts = tuple(rng.randint(1, 1 + len(verdict.data) // 2) for _ in range(rng.randint(1, 4)))

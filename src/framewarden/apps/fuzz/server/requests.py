@@ -1,11 +1,11 @@
-"""Requests to send: the opening handshake of an honest client, changed in a few places.
+"""Requests to send: the opening handshake of an honest client and the cases of the flaw pack, changed in a few places.
 
 What only a policy forbids (a foreign Origin, a Host that the server does not answer for, another path) is not among the
 changes: there is nothing to compare.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from framewarden.apps.cases.wire import ADDRESS, HEADERS
 from framewarden.apps.fuzz.server.strict import TARGET
@@ -57,10 +57,17 @@ ODD_LINES = (
 )  # fmt: skip
 
 
-def make_request(rng: random.Random) -> bytes:
-    """The next request; the same ``rng`` gives the same one. ``ADDRESS`` and ``TARGET`` stand for the server's."""
+def make_request(rng: random.Random, corpus: Sequence[bytes]) -> bytes:
+    """The next request; the same ``rng`` gives the same one. ``ADDRESS`` and ``TARGET`` stand for the server's.
+
+    Args:
+        rng: where all chance comes from.
+        corpus: requests to begin with, beside the honest one.
+    """
     lines = [LINE, *(f"{name}: {value}".encode() for name, value in HEADERS.items())]
-    if rng.random() < 0.3:
+    if corpus and rng.random() < 0.2:
+        lines = rng.choice(corpus).removesuffix(b"\r\n\r\n").split(b"\r\n")
+    elif rng.random() < 0.3:
         lines.append(OFFER)
     for _ in range(rng.randint(0, MOST_CHANGES)):
         rng.choice(CHANGES)(lines, rng)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from framewarden.apps.fuzz.mutating import split
-from framewarden.apps.fuzz.server.making import Maker
+from framewarden.apps.fuzz.server.making import Corpus, Maker
 from framewarden.apps.fuzz.server.minimising import minimise, without
 from framewarden.apps.fuzz.server.strict import Strict
 from framewarden.apps.fuzz.server.trial import Trial
@@ -14,7 +14,7 @@ from framewarden.policy import Policy
 
 KEY = b"\x37\xfa\x21\x3d"
 STRICT = Strict(Policy())
-MAKER = Maker(0, STRICT, None, ())
+MAKER = Maker(0, STRICT, None, Corpus())
 PING = encode_frame(9, b"ping", key=KEY)
 HEAD = (
     b"GET <target> HTTP/1.1\r\nHost: <address>\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -121,7 +121,7 @@ def test_a_verdict_on_what_was_judged_is_the_same(seed, deflate):
 
 @given(st.integers(0, 2**32))
 def test_a_verdict_on_a_request_that_was_judged_is_the_same(seed):
-    verdict = STRICT.request(make_request(random.Random(seed)))
+    verdict = STRICT.request(make_request(random.Random(seed), ()))
     assert STRICT.request(verdict.data) == verdict
 
 

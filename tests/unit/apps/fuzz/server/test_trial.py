@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framewarden.apps.cases.case import parse_case
-from framewarden.apps.fuzz.server.making import Maker
+from framewarden.apps.fuzz.server.making import Corpus, Maker
 from framewarden.apps.fuzz.server.strict import Strict, Verdict
 from framewarden.apps.fuzz.server.trial import Trial, as_case, case_file, growing
 from framewarden.codec import encode_frame
@@ -20,7 +20,7 @@ KEY = b"\x37\xfa\x21\x3d"
 
 @given(st.integers(0, 2**32), st.booleans())
 def test_the_case_sends_what_was_judged(number, short):
-    trial = Maker(1, STRICT, None, ()).make(number)
+    trial = Maker(1, STRICT, None, Corpus()).make(number)
     case = as_case(trial, "name", "comment", short=short)
     wire = trial.verdict.data.replace(b"<address>", b"127.0.0.1:8765").replace(b"<target>", b"/")
     if trial.verdict.stage == "frames":
