@@ -118,6 +118,15 @@ def test_what_is_no_case(fields, words):
     assert words in str(raised.value)
 
 
+def test_a_message_is_one_line_and_short():
+    """A finding of fuzz/targets/cases.py: it quoted the line end in the name of an unknown field."""
+    for fields in ({"a\nb\x1b[31m": 1}, {"rule": "a" * 60_000}):
+        with pytest.raises(CaseError) as raised:
+            parse(**fields)
+        assert str(raised.value).isprintable()
+        assert len(str(raised.value)) < 1500
+
+
 def test_a_file_has_a_bound():
     parse(comment="a" * (MAX_FILE - 200))
     with pytest.raises(CaseError, match="at most 65536 bytes"):

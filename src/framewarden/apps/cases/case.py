@@ -27,6 +27,8 @@ MAX_STREAM = 32 * 1024 * 1024
 """Bytes that the parts of a case may expand to."""
 MAX_BOMB = 256 * 1024 * 1024
 """Bytes that all compressed messages of a case may inflate to."""
+LONGEST_WORDS = 300
+"""Characters of a message about a file."""
 MAX_CONNECTIONS = 10_000
 MAX_CUTS = 10_000
 TARGET = "<target>"
@@ -284,7 +286,9 @@ def parse_case(data: bytes, name: str = "case") -> Case:
     try:
         return _decode(data)
     except (ValueError, RecursionError) as error:
-        raise CaseError(f"{name}: {error}") from None
+        # It may quote the file, which may hold what a terminal obeys.
+        words = str(error)[:LONGEST_WORDS].encode("unicode_escape").decode()
+        raise CaseError(f"{name}: {words}") from None
 
 
 def load_cases(files: Iterable[Path | Traversable]) -> list[Case]:
