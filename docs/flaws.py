@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from framewarden.apps.cases import Case, Target, run
+from framewarden.apps.cases import Case, Result, Target, run
 from framewarden.apps.probe.pack import flaw_cases, flaw_classes
 from framewarden.apps.probe.report import by_class
 from tests.e2e.probed import PEERS, probed
@@ -66,8 +66,14 @@ def measure() -> Iterator[Server]:
             "node ws" if name == "ws" else name,
             server.version,
             {report.about.id: report.verdict.label for report in reports},
-            {each.case.id: (each.verdict.label, each.outcome.answer if each.outcome else "") for each in results},
+            {each.case.id: _told(each) for each in results},
         )
+
+
+def _told(result: Result) -> tuple[str, str]:
+    """Verdict, with the bounds that were exceeded beside it, and answer. Figures differ from run to run."""
+    verdicts = dict.fromkeys([result.verdict, *result.judgement.exceeded])
+    return " ".join(each.label for each in verdicts), result.outcome.answer if result.outcome else ""
 
 
 def ws_modules() -> Path:

@@ -75,7 +75,9 @@ def test_a_head():
     assert (listener.status, listener.headers, listener.garbage) == (400, {"a": "bc", "x-y": "z"}, False)
 
 
-@pytest.mark.parametrize("said", [b"SSH-2.0", b"HTTP/2 200 OK\r\n\r\n", b"HTTP/1.1 2000 x\r\n\r\n", b"\r\n\r\n"])
+@pytest.mark.parametrize(
+    "said", [b"SSH-2.0", b"HTTP/2 200 OK\r\n\r\n", b"HTTP/1.1 2000 x\r\n\r\n", b"HTTP/1.1 000 x\r\n\r\n", b"\r\n\r\n"]
+)
 def test_what_is_no_head(said):
     listener = HeadListener()
     assert listener(said)
@@ -166,6 +168,21 @@ def test_trouble_is_worse_than_an_answer():
 def test_costs(cost, grown, ratio, verdict):
     bounded = case(cost=Cost(**cost), parts=(Part(hex="00"),))
     assert judge(bounded, Outcome(answer="close 1002", grown=grown, ratio=ratio)).verdict is verdict
+
+
+def test_bounds_are_told_beside_a_worse_answer():
+    bounded = case(cost=Cost(memory=1 << 20), parts=("00",))
+    told = judge(bounded, Outcome(answer="accepted", grown=90 << 20))
+    assert (told.verdict, told.seen) == (Verdict.ACCEPTED, "accepted, and it grew by 90 MiB")
+    assert told.exceeded == (Verdict.GREW,)
+
+
+def test_a_wrong_pong_is_seen_whatever_comes_behind_it():
+    pinged = case(pongs=("6161", "62"))
+    for pongs, verdict in (((b"aa", b"b"), Verdict.STRICT), ((b"b",), Verdict.STRICT), ((), Verdict.STRICT)):
+        assert judge(pinged, Outcome(answer="close 1002", pongs=pongs)).verdict is verdict
+    for pongs in ((b"aa\0",), (b"b", b"aa"), (b"b", b"b")):
+        assert judge(pinged, Outcome(answer="close 1002", pongs=pongs)).verdict is Verdict.ACCEPTED
 
 
 def test_labels_of_flaws_are_in_capital_letters():
