@@ -22,6 +22,8 @@ NAMES = (
     "kernels",
     "roundtrip",
     "loadgen",
+    "cases",
+    "wire",
 )
 
 

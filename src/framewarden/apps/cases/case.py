@@ -26,7 +26,9 @@ MAX_FILE = 64 * 1024
 MAX_STREAM = 32 * 1024 * 1024
 """Bytes that the parts of a case may expand to."""
 MAX_BOMB = 256 * 1024 * 1024
-"""Bytes that a compressed message may inflate to."""
+"""Bytes that all compressed messages of a case may inflate to."""
+LONGEST_WORDS = 300
+"""Characters of a message about a file."""
 MAX_CONNECTIONS = 10_000
 MAX_CUTS = 10_000
 TARGET = "<target>"
@@ -81,13 +83,17 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError(f"times is 1 to {MAX_STREAM}, and only for hex and text")
         if self.bomb is not None and not 0 <= self.bomb <= MAX_BOMB:
             raise ValueError(f"bomb is 0 to {MAX_BOMB}")
+        if self.text is not None and self.times > 1 and (ADDRESS in self.text or TARGET in self.text):
+            raise ValueError(f"a text with {ADDRESS} or {TARGET} is not repeated")
         if self.opcode not in (0, 1, 2):
             raise ValueError("opcode is 0, 1 or 2")
         if self.key is not None and len(bytes.fromhex(self.key)) != 4:
             raise ValueError("key has 4 octets")
+        if self.bomb is None:
+            self.octets(0)  # what is no hexadecimal, or no Latin-1, raises ValueError
 
     def octets(self, times: int = 1) -> bytes:
-        """The bytes, with ``times`` times as many repetitions (or zeros in the message, of a bomb)."""
+        """The bytes, with ``times`` times as many repetitions (or zeros, in the message of a bomb)."""
         if self.hex is not None:
             return bytes.fromhex(self.hex) * (self.times * times)
         if self.text is not None:
@@ -216,26 +222,31 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 sizes.append(sizes[self.cost.part])
         if sum(sizes) > MAX_STREAM:
             raise ValueError(f"the parts expand to more than {MAX_STREAM} bytes")
+        bombs = [part.bomb or 0 for part in self.parts if isinstance(part, Part)]
+        if sum(bombs) > MAX_BOMB:
+            raise ValueError(f"the bombs inflate to more than {MAX_BOMB} bytes")
         for part in self.parts:
-            self.octets_of(part)
+            if isinstance(part, str):
+                bytes.fromhex(part)
 
     def _check_doubled(self, position: int) -> None:
         part = self.parts[position] if self.parts else ""
         if isinstance(part, str) or part.head is not None or (part.bomb or 0) * 2 > MAX_BOMB:
             raise ValueError("cost.part is one that can be doubled")
 
-    @staticmethod
-    def octets_of(part: str | Part, times: int = 1) -> bytes:
-        """The bytes of one of the parts."""
-        return bytes.fromhex(part) if isinstance(part, str) else part.octets(times)
-
     def stream(self, authority: str = "127.0.0.1:8765", target: str = "/", *, doubled: bool = False) -> bytes:
         """Everything that is sent to the server ``authority``; ``doubled``: with the marked part of ``cost`` twice."""
         marked = self.cost.part if doubled and self.cost is not None else None
-        data = b"".join(self.octets_of(part, 1 + (index == marked)) for index, part in enumerate(self.parts))
-        if self.stage != "handshake":
-            return data
-        return data.replace(ADDRESS.encode(), authority.encode()).replace(TARGET.encode(), target.encode())
+        pieces = []
+        for index, part in enumerate(self.parts):
+            if isinstance(part, str):
+                pieces.append(bytes.fromhex(part))
+                continue
+            octets = part.octets(1 + (index == marked))
+            if part.hex is None and part.bomb is None and part.times == 1:
+                octets = octets.replace(ADDRESS.encode(), authority.encode()).replace(TARGET.encode(), target.encode())
+            pieces.append(octets)
+        return b"".join(pieces)
 
     def pieces(self, stream: bytes) -> Iterator[bytes]:
         """The stream at its cuts."""
@@ -275,7 +286,9 @@ def parse_case(data: bytes, name: str = "case") -> Case:
     try:
         return _decode(data)
     except (ValueError, RecursionError) as error:
-        raise CaseError(f"{name}: {error}") from None
+        # It may quote the file, which may hold what a terminal obeys.
+        words = str(error)[:LONGEST_WORDS].encode("unicode_escape").decode()
+        raise CaseError(f"{name}: {words}") from None
 
 
 def load_cases(files: Iterable[Path | Traversable]) -> list[Case]:

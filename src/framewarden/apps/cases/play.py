@@ -36,6 +36,7 @@ FEW = 64
 """Pieces that have a pause between them, so that the server reads each one on its own."""
 PAUSE = 0.001
 NOT_APPLICABLE = "not applicable"
+DEFLATE = "permessage-deflate"
 
 Manner = Literal["ask", "half-close", "do-not-read"]
 
@@ -44,11 +45,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a server did.
 
     Attributes:
-        answer: "close 1002", "HTTP 400", "HTTP 101 with permessage-deflate"; "accepted": it answered the Ping behind
-            the bytes; "dropped": it closed without a word; "hang": it said nothing in time; "stopped reading" and
-            "took all": its answers were not read; "garbage": no HTTP response, or no frame of a server; "refused to
-            connect"; "no handshake": an honest client was not let in; "not applicable": permessage-deflate was asked
-            for and not agreed upon.
+        answer: "close 1002", "HTTP 400", "HTTP 101 with permessage-deflate", "HTTP 101 with another extension";
+            "accepted": it answered the Ping behind the bytes; "dropped": it closed without a word; "hang": it said
+            nothing in time; "stopped reading" and "took all": its answers were not read; "garbage": no HTTP response,
+            or no frame of a server; "refused to connect"; "no handshake": an honest client was not let in; "not
+            applicable": permessage-deflate was asked for and not agreed upon.
         seconds: from the first byte to the answer.
         grown: bytes that the process grew by at most; None: it was not looked at.
         ratio: how many times longer twice as much took; None: it was not measured, or was too short to be.
@@ -182,7 +183,9 @@ def _request(wire: Wire, pieces: Iterable[bytes]) -> Outcome:
         answer = f"HTTP {listener.status}"
         agreed = listener.headers.get("sec-websocket-extensions", "")
         if listener.status == 101 and agreed:
-            answer += f" with {agreed.partition(';')[0].strip()}"
+            # What a server says is not printed: it could hold what a terminal obeys.
+            known = agreed.partition(";")[0].strip() == DEFLATE
+            answer += f" with {DEFLATE if known else 'another extension'}"
     # A good server closes behind a refusal; behind a 101 it is not asked to.
     end = _end(wire, heard) if listener.status != 101 else "open"
     return Outcome(answer=answer, seconds=seconds, end=end)

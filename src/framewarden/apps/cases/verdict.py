@@ -45,10 +45,17 @@ class Verdict(IntEnum):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A verdict, and what was seen."""
+    """A verdict, and what was seen.
+
+    Attributes:
+        verdict: the worst that was found.
+        seen: in words; no byte of what the server said.
+        exceeded: bounds that were exceeded, whatever the answer was: SLOW, GREW.
+    """
 
     verdict: Verdict
     seen: str
+    exceeded: tuple[Verdict, ...] = ()
 
 
 def judge(case: Case, outcome: Outcome, trouble: Trouble | None = None) -> Judgement:
@@ -61,13 +68,14 @@ def judge(case: Case, outcome: Outcome, trouble: Trouble | None = None) -> Judge
     """
     if not_judged(case) or outcome.answer == NOT_APPLICABLE:
         return Judgement(Verdict.N_A, not_judged(case) or NO_DEFLATE)
-    worst = judge_answer(case, outcome)
-    for found in judge_costs(case, outcome):
-        worst = max(worst, found, key=lambda each: each.verdict)
+    answer = judge_answer(case, outcome)
+    costs = judge_costs(case, outcome)
+    verdicts = [answer.verdict, *costs]
+    seen = ", and ".join([answer.seen, *costs.values()])
     if trouble is not None:
-        verdict = Verdict.HANG if trouble.silent else Verdict.CRASH
-        worst = Judgement(max(verdict, worst.verdict), f"{worst.seen}; then {trouble.text}")
-    return worst
+        verdicts.append(Verdict.HANG if trouble.silent else Verdict.CRASH)
+        seen += f"; then {trouble.text}"
+    return Judgement(max(verdicts), seen, tuple(costs))
 
 
 def not_judged(case: Case) -> str:
@@ -80,7 +88,7 @@ def not_judged(case: Case) -> str:
 def judge_answer(case: Case, outcome: Outcome) -> Judgement:
     """The answer alone."""
     answer = outcome.answer
-    if answer == "accepted" and not honest_pongs(case, outcome):
+    if not honest_pongs(case, outcome):
         answer = "wrong Pong"
     if answer == case.right:
         return Judgement(Verdict.STRICT, answer)
@@ -119,16 +127,14 @@ def honest_pongs(case: Case, outcome: Outcome) -> bool:
     return case.pongs is None or all(pong in sent for pong in outcome.pongs)
 
 
-def judge_costs(case: Case, outcome: Outcome) -> list[Judgement]:
-    """What was above its bound."""
-    found: list[Judgement] = []
+def judge_costs(case: Case, outcome: Outcome) -> dict[Verdict, str]:
+    """What was above its bound, in words."""
+    found: dict[Verdict, str] = {}
     cost = case.cost
     if cost is None:
         return found
     if cost.memory is not None and outcome.grown is not None and outcome.grown > cost.memory:
-        found.append(Judgement(Verdict.GREW, f"{outcome.answer}, and it grew by {outcome.grown / MIB:.0f} MiB"))
+        found[Verdict.GREW] = f"it grew by {outcome.grown / MIB:.0f} MiB"
     if cost.time_ratio is not None and outcome.ratio is not None and outcome.ratio > cost.time_ratio:
-        found.append(
-            Judgement(Verdict.SLOW, f"{outcome.answer}, and twice as much took {outcome.ratio:.1f} times as long")
-        )
+        found[Verdict.SLOW] = f"twice as much took {outcome.ratio:.1f} times as long"
     return found

@@ -34,7 +34,7 @@ HEADERS = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": HANDSHAKE_KEY,
 }
-STATUS_LINE = re.compile(r"HTTP/1\.[01] ([0-9]{3})(?: |$)")
+STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: |$)")
 LENGTH = re.compile(r"[0-9]{1,7}")
 CLOSE = 0x8
 

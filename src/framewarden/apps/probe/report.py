@@ -78,6 +78,8 @@ def _result(result: Result) -> dict[str, Any]:
         "seen": result.judgement.seen,
         "expected": result.case.right,
     }
+    if result.judgement.exceeded:
+        told["exceeded"] = [verdict.label for verdict in result.judgement.exceeded]
     if result.outcome is not None:
         fields = ("answer", "seconds", "grown", "ratio", "end")
         told |= {name: getattr(result.outcome, name) for name in fields}
