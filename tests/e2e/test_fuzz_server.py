@@ -14,7 +14,7 @@ import typer
 from framewarden.apps.cases.case import load_cases
 from framewarden.apps.cases.target import Target
 from framewarden.apps.fuzz.server import Campaign, Settings, make_report, reproduce_on_server
-from framewarden.apps.fuzz.server_command import server_command
+from framewarden.apps.fuzz.server_command import server_command, tell_reproduction
 from framewarden.errors import ArgumentError, FramewardenError
 from framewarden.policy import Deflate, Limits, Policy
 
@@ -138,7 +138,9 @@ def test_a_server_that_dies(tmp_path):
     with running("dies") as (uri, process):
         report = fuzz(uri, tmp_path, seed=1, jobs=1, return_seconds=1)
         assert process.wait(5) == 3
-    (crash,) = found(report, "crash")
+        (crash,) = found(report, "crash")
+        with pytest.raises(FramewardenError, match="not played: it refuses connections"):
+            reproduce_on_server(Path(crash.file), uri)
     assert "did not come back" in report.ended
     assert reproduced(crash, "dies") == [True]
 
@@ -218,7 +220,7 @@ def command(*arguments):
 def test_the_command_finds_nothing(tmp_path, capsys):
     with running_ours() as (uri, process):
         arguments = ["--minutes", 0.02, "--pid", process.pid, "--max-growth", "100MiB", "--out", tmp_path / "out"]
-        assert command(uri, *arguments) in (None, 0)
+        assert command(uri, *arguments) == 0
     assert "Nothing found." in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
@@ -227,8 +229,19 @@ def test_the_command_reports(tmp_path, capsys):
     file = tmp_path / "report.json"
     with running("websockets") as (uri, _):
         assert command(uri, "--minutes", 0.05, "--seed", 1, "--out", tmp_path / "out", "--json", file) == 1
-    out = capsys.readouterr().out
-    report = json.loads(file.read_bytes())
+        out = capsys.readouterr().out
+        report = json.loads(file.read_bytes())
+        (minimal,) = [
+            each for each in report["findings"] if each["expected"] == "close 1002 [length-not-minimal]"
+            and each["seen"] == "accepted"
+        ]
+        assert tell_reproduction(reproduce_on_server(Path(minimal["file"]), uri)) == 1
+    told = capsys.readouterr().out
+    assert "expected close 1002, seen: accepted" in told
+    assert told.endswith("\nreproduced\n")
+    with running_ours() as (ours, _):
+        assert tell_reproduction(reproduce_on_server(Path(minimal["file"]), ours)) == 0
+    assert capsys.readouterr().out.endswith("\nnot reproduced\n")
     assert "length-not-minimal" in out
     assert "framewarden fuzz reproduce" in out
     assert (report["server"], report["seed"], report["policy"]) == (uri, 1, "")

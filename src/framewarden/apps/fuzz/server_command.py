@@ -13,17 +13,21 @@ from framewarden.apps.cases.target import Target
 from framewarden.apps.fuzz.server.campaign import Campaign, Settings
 from framewarden.apps.fuzz.server.making import Corpus
 from framewarden.apps.fuzz.server.reporting import make_report
+from framewarden.apps.fuzz.server.reproducing import Reproduction
 from framewarden.apps.fuzz.server.showing import live, show
 from framewarden.apps.probe.pack import flaw_cases
+from framewarden.apps.server import search_current_directory
 from framewarden.errors import ArgumentError
 from framewarden.policy import Policy
 from framewarden.policy_file import load_policy
 from framewarden.policy_units import SIZE
 
-__all__ = ["server_command"]
+__all__ = ["server_command", "tell_reproduction"]
 
 FOUND = 1
 INTERRUPTED = 130
+WIDTH = 200
+"""Characters of a line where the output is no terminal."""
 PATIENCE = 2.0
 """Seconds that an answer may take."""
 
@@ -54,7 +58,7 @@ def server_command(
     i_own_this_host: Annotated[
         str | None, typer.Option(metavar="HOST", help="Needed for every server that is not on loopback.")
     ] = None,
-) -> None:
+) -> int:
     """Send hostile streams to a server and compare its answers with the strict verdict.
 
     Ends with 0 if nothing was found, 1 if something was, 130 after Ctrl-C. Whatever ends it, the report is written.
@@ -65,12 +69,12 @@ def server_command(
         seed=secrets.randbelow(2**32) if seed is None else seed,
         jobs=jobs,
         max_growth=_bytes(max_growth),
-        policy=Policy() if policy is None else load_policy(policy),
+        policy=_policy(policy),
         corpus=Corpus.of(flaw_cases()),
     )
     campaign = Campaign(target, settings)
-    console = Console()
-    console = console if console.is_terminal else Console(width=200)
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=WIDTH)
     with Live(console=console, auto_refresh=False, transient=True) as line:
         campaign.run(lambda progress: line.update(live(progress, settings.seconds), refresh=console.is_terminal))
     report = make_report(campaign, uri, out, policy=str(policy or ""), own_host=i_own_this_host)
@@ -78,9 +82,24 @@ def server_command(
     if json is not None:
         json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     if campaign.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if report.findings:
-        raise typer.Exit(FOUND)
+        return INTERRUPTED
+    return FOUND if report.findings else 0
+
+
+def tell_reproduction(reproduction: Reproduction) -> int:
+    """Say what came of playing a case again. Returns the exit code: 1 if it was reproduced, else 0."""
+    words = {True: "reproduced", False: "not reproduced", None: "nothing can be said"}
+    print(f"{reproduction.case.id}: expected {reproduction.expected}, seen: {reproduction.seen}")
+    print(words[reproduction.reproduced])
+    return FOUND if reproduction.reproduced else 0
+
+
+def _policy(file: Path | None) -> Policy:
+    """The policy of the verdicts. Its schema may name types of modules in the current directory, as for ``serve``."""
+    if file is None:
+        return Policy()
+    search_current_directory()
+    return load_policy(file)
 
 
 def _bytes(text: str) -> int:

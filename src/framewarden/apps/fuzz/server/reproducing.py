@@ -6,9 +6,10 @@ import msgspec
 
 from framewarden.apps.cases.case import Case, parse_case
 from framewarden.apps.cases.play import NOT_APPLICABLE
-from framewarden.apps.cases.runner import Result, run
+from framewarden.apps.cases.runner import Result, run, still_alive
 from framewarden.apps.cases.target import Target
 from framewarden.apps.cases.verdict import Verdict
+from framewarden.errors import FramewardenError
 
 __all__ = ["Reproduction", "reproduce_on_server"]
 
@@ -44,10 +45,14 @@ def reproduce_on_server(
     Raises:
         CaseError: the file is no case.
         ArgumentError: the server is one that nothing is sent to.
+        FramewardenError: the server does not serve an honest client before it is sent anything.
         OSError: the file cannot be read.
     """
     case = parse_case(file.read_bytes(), file.name)
     target = Target.of(uri, pid=pid, own_host=own_host, patience=patience)
+    trouble = still_alive(target)
+    if trouble is not None:
+        raise FramewardenError(f"the case is not played: {trouble.text}")
     (result,) = run([case], target)
     return Reproduction(case, case.right, result.judgement.seen, _reproduced(result))
 
