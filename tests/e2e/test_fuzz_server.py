@@ -232,8 +232,9 @@ def test_the_command_reports(tmp_path, capsys):
         out = capsys.readouterr().out
         report = json.loads(file.read_bytes())
         (minimal,) = [
-            each for each in report["findings"] if each["expected"] == "close 1002 [length-not-minimal]"
-            and each["seen"] == "accepted"
+            each
+            for each in report["findings"]
+            if each["expected"] == "close 1002 [length-not-minimal]" and each["seen"] == "accepted"
         ]
         assert tell_reproduction(reproduce_on_server(Path(minimal["file"]), uri)) == 1
     told = capsys.readouterr().out
