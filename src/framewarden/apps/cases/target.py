@@ -76,7 +76,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
             )
         if pid is not None and not Path(f"/proc/{pid}/status").exists():
             raise ArgumentError(f"there is no process {pid}")
-        address = (names[0], parsed.port)
+        address = _listening([(name, parsed.port) for name in names], patience)
         return cls(uri=parsed, address=address, pid=pid, patience=patience, tls=_tls() if parsed.secure else None)
 
     def connect(self) -> Wire:
@@ -140,6 +140,15 @@ def _tls() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _listening(addresses: list[tuple[str, int]], patience: float) -> tuple[str, int]:
+    """The first that takes a connection: localhost is ::1 and 127.0.0.1, and many servers listen on one of them."""
+    for address in addresses if len(addresses) > 1 else ():
+        with contextlib.suppress(OSError):
+            socket.create_connection(address, patience).close()
+            return address
+    return addresses[0]
 
 
 class Memory:
