@@ -197,8 +197,9 @@ def answer(said):
         (answer(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), "a response body of more than"),
         (answer(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 20_000), "a response head of more than 65536 bytes"),
         (answer(b""), "closed without a word"),
-        (upgraded(lambda sock: sock.sendall(b"\x82\x7f" + b"\x7f" * 8)), "a frame of more than"),
-        (upgraded(lambda sock: sock.recv(100)), "closed without a word"),
+        (upgraded(lambda sock: sock.sendall(b"\x82\x7f" + b"\x7f" * 8)), "an honest client is not served: no Pong"),
+        (upgraded(lambda sock: sock.sendall(b"\x83\x00")), "an honest client is not served: no Pong"),
+        (upgraded(lambda sock: sock.recv(100)), "an honest client is not served: no Pong"),
         (upgraded(lambda sock: planted.wait_for_ever(sock, 0, b"")), "it does not answer an honest client"),
         (lambda sock: planted.wait_for_ever(sock, 0, b""), "it does not answer an honest client"),
     ],
@@ -260,8 +261,10 @@ def test_a_deadline_holds_however_slowly_the_answer_drips():
 def test_a_case_ends_although_something_always_comes(octet):
     with TinyServer(drip(answered, octet)) as server:
         outcome = play(HONEST, quick(server))
+        trouble = quick(server).alive()
     assert outcome.answer == "hang"
     assert 4 * 0.3 <= outcome.seconds < 4
+    assert trouble.silent
 
 
 def test_localhost_is_wherever_somebody_listens():
@@ -323,6 +326,9 @@ def test_a_pong_that_leaks_memory():
         (Verdict.ACCEPTED, "wrong Pong, not accepted"),
         (Verdict.STRICT, "accepted"),
     ]
+    always = planted.conversation(planted.take, pong=lambda payload: payload + b"\0")
+    ((verdict, seen),) = judged(always, PACK["control-ping-125"])
+    assert (verdict, seen) == (Verdict.ACCEPTED, "wrong Pong, not accepted")
 
 
 def test_a_server_that_gets_stuck_is_the_end():

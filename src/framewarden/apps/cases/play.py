@@ -36,7 +36,8 @@ FEW = 64
 """Pieces that have a pause between them, so that the server reads each one on its own."""
 PAUSE = 0.001
 MANY_SECONDS = 30.0
-"""How long the connections of a case that has many are made; a slow server gets fewer."""
+"""How long the connections of a case that has many are made, and how long one is written to that is not read; a slow
+server gets less."""
 NOT_APPLICABLE = "not applicable"
 DEFLATE = "permessage-deflate"
 
@@ -262,6 +263,8 @@ def _do_not_read(wire: Wire, pieces: Iterable[bytes]) -> Outcome:
             view = memoryview(piece)
             while view:
                 view = view[wire.sock.send(view) :]
+                if time.perf_counter() - begun > MANY_SECONDS:
+                    return Outcome(answer="stopped reading", seconds=MANY_SECONDS)
     except TimeoutError:
         answer = "stopped reading"
     except OSError:
