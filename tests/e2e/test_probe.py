@@ -327,7 +327,7 @@ def test_a_pong_that_leaks_memory():
         (Verdict.STRICT, "accepted"),
     ]
     always = planted.conversation(planted.take, pong=lambda payload: payload + b"\0")
-    ((verdict, seen),) = judged(always, PACK["control-ping-125"])
+    ((verdict, seen),) = judged(always, PACK["control-ping-empty"])
     assert (verdict, seen) == (Verdict.ACCEPTED, "wrong Pong, not accepted")
 
 
