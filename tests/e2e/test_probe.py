@@ -4,17 +4,20 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import trustme
 
 from framewarden.apps.cases import Case, Cost, Part, Target, Verdict, play, run
+from framewarden.apps.cases.wire import Wire
 from framewarden.apps.probe.pack import flaw_cases, flaw_classes
 from framewarden.errors import ArgumentError
 from tests.e2e import planted
 from tests.e2e.probed import OURS, probed
-from tests.tiny_server import TinyServer, read_head, upgraded
+from tests.tiny_server import TinyServer, read_head, switching, upgraded
 
 ROOT = Path(__file__).parents[2]
 PACK = {case.id: case for case in flaw_cases()}
@@ -63,6 +66,17 @@ def test_our_server(tmp_path, name):
     assert code == 0
     assert report["seconds"] < 60
     assert all(len(each["seen"]) > 5 for each in report["classes"])
+
+
+@pytest.mark.parametrize("id", ["leak-connects", "leak-resets"])
+def test_nothing_is_left_of_5000_connections(id):
+    many = msgspec.structs.replace(PACK[id], connections=5_000, cost=Cost(memory=4 << 20))
+    with probed("framewarden") as server:
+        target = Target.of(server.uri, pid=server.pid)
+        warm = play(msgspec.structs.replace(many, connections=500), target)
+        (result,) = run([many], target)
+    assert warm.answer == "accepted"
+    assert result.verdict is Verdict.STRICT, result
 
 
 # What STRICTNESS says of them, and is easily seen on the wire. A new version may be stricter: then this is the place.
@@ -183,8 +197,9 @@ def answer(said):
         (answer(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), "a response body of more than"),
         (answer(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 20_000), "a response head of more than 65536 bytes"),
         (answer(b""), "closed without a word"),
-        (upgraded(lambda sock: sock.sendall(b"\x82\x7f" + b"\x7f" * 8)), "a frame of more than"),
-        (upgraded(lambda sock: sock.recv(100)), "closed without a word"),
+        (upgraded(lambda sock: sock.sendall(b"\x82\x7f" + b"\x7f" * 8)), "an honest client is not served: no Pong"),
+        (upgraded(lambda sock: sock.sendall(b"\x83\x00")), "an honest client is not served: no Pong"),
+        (upgraded(lambda sock: sock.recv(100)), "an honest client is not served: no Pong"),
         (upgraded(lambda sock: planted.wait_for_ever(sock, 0, b"")), "it does not answer an honest client"),
         (lambda sock: planted.wait_for_ever(sock, 0, b""), "it does not answer an honest client"),
     ],
@@ -204,6 +219,59 @@ def test_a_host_that_is_said_to_be_ours():
     assert Target.of("ws://[::1]:80/").address == ("::1", 80)
     with pytest.raises(ArgumentError, match="there is no process"):
         Target.of("ws://127.0.0.1:80", pid=2**22 + 1)
+
+
+def drip(first, octet):
+    """Say something, and then a byte every 50 ms, for ever."""
+
+    def handle(sock):
+        first(sock)
+        while True:
+            sock.sendall(octet)
+            time.sleep(0.05)
+
+    return handle
+
+
+def answered(sock):
+    sock.sendall(switching(read_head(sock)))
+
+
+def quick(server):
+    """Somebody without patience."""
+    return Target.of(f"ws://127.0.0.1:{server.port}", patience=0.3)
+
+
+def test_a_deadline_holds_however_slowly_the_answer_drips():
+    for first, octet, read in (
+        (read_head, b"a", Wire.read_head),
+        (read_head, b"a", Wire.read_lines),
+        (read_head, b"\x7e", Wire.read_frame),
+        (read_head, b"\x89\x00", Wire.read_close),
+    ):
+        with TinyServer(drip(first, octet)) as server, quick(server).connect() as wire:
+            wire.send(b"GET / HTTP/1.1\r\n\r\n")
+            begun = time.monotonic()
+            with pytest.raises(TimeoutError):
+                read(wire)
+            assert 0.2 < time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize("octet", [b"\x81\x00", b"\x89\x00", b"\x00"])
+def test_a_case_ends_although_something_always_comes(octet):
+    with TinyServer(drip(answered, octet)) as server:
+        outcome = play(HONEST, quick(server))
+        trouble = quick(server).alive()
+    assert outcome.answer == "hang"
+    assert 4 * 0.3 <= outcome.seconds < 4
+    assert trouble.silent
+
+
+def test_localhost_is_wherever_somebody_listens():
+    with TinyServer(planted.conversation(planted.take)) as server:
+        target = Target.of(f"ws://localhost:{server.port}")
+        assert target.address == ("127.0.0.1", server.port)
+        assert target.alive() is None
 
 
 # --- Flaws that were put there ----------------------------------------------------------------------------------------
@@ -258,6 +326,9 @@ def test_a_pong_that_leaks_memory():
         (Verdict.ACCEPTED, "wrong Pong, not accepted"),
         (Verdict.STRICT, "accepted"),
     ]
+    always = planted.conversation(planted.take, pong=lambda payload: payload + b"\0")
+    ((verdict, seen),) = judged(always, PACK["control-ping-empty"])
+    assert (verdict, seen) == (Verdict.ACCEPTED, "wrong Pong, not accepted")
 
 
 def test_a_server_that_gets_stuck_is_the_end():
@@ -326,6 +397,6 @@ def test_a_server_that_neither_reads_nor_answers():
         return True
 
     with TinyServer(planted.conversation(deaf)) as server:
-        outcome = play(large, Target.of(f"ws://127.0.0.1:{server.port}", patience=0.3))
+        outcome = play(large, quick(server))
     assert outcome.answer in ("hang", "garbage")
     assert outcome.seconds < 4 * 0.3 + 1

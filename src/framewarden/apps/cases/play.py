@@ -35,6 +35,9 @@ LEAST_CPU_SECONDS = 0.01
 FEW = 64
 """Pieces that have a pause between them, so that the server reads each one on its own."""
 PAUSE = 0.001
+MANY_SECONDS = 30.0
+"""How long the connections of a case that has many are made, and how long one is written to that is not read; a slow
+server gets less."""
 NOT_APPLICABLE = "not applicable"
 DEFLATE = "permessage-deflate"
 
@@ -107,7 +110,10 @@ def _play_once(case: Case, target: Target, *, doubled: bool) -> Outcome:
                 stack.enter_context(target.connect())
         except OSError:
             return Outcome(answer="refused to connect")
+        until = time.monotonic() + MANY_SECONDS
         for _ in range(case.connections - 1):
+            if time.monotonic() > until:
+                break
             if not _pass_by(case, target, stream):
                 return Outcome(answer="no handshake")
         return strike(case.pieces(stream), target, stage=case.stage, deflate=case.deflate, manner=case.manner)
@@ -257,6 +263,8 @@ def _do_not_read(wire: Wire, pieces: Iterable[bytes]) -> Outcome:
             view = memoryview(piece)
             while view:
                 view = view[wire.sock.send(view) :]
+                if time.perf_counter() - begun > MANY_SECONDS:
+                    return Outcome(answer="stopped reading", seconds=MANY_SECONDS)
     except TimeoutError:
         answer = "stopped reading"
     except OSError:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from framewarden.apps.cases.answers import FrameListener
 from framewarden.apps.cases.wire import PATIENCE, Wire
+from framewarden.codec import encode_frame
 from framewarden.codec.uri import WebSocketUri, parse_uri
 from framewarden.errors import ArgumentError
 
@@ -76,7 +78,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
             )
         if pid is not None and not Path(f"/proc/{pid}/status").exists():
             raise ArgumentError(f"there is no process {pid}")
-        address = (names[0], parsed.port)
+        address = _listening([(name, parsed.port) for name in names], patience)
         return cls(uri=parsed, address=address, pid=pid, patience=patience, tls=_tls() if parsed.secure else None)
 
     def connect(self) -> Wire:
@@ -107,12 +109,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         with wire:
             try:
                 wire.upgrade(self.uri.target)
-                wire.send(PING)
-                while wire.read_frame()[0] != PONG:
-                    pass
+                listener = FrameListener(HONEST)
+                heard = wire.converse([PING], listener)
+                if not listener.ponged and not listener.pongs:  # a wrong Pong is an answer, too
+                    return NO_ANSWER if heard == "silence" else Trouble("an honest client is not served: no Pong")
                 wire.send(CLOSE)
             except TimeoutError:
-                return Trouble("it does not answer an honest client", silent=True)
+                return NO_ANSWER
             except OSError as error:
                 return Trouble(f"an honest client is not served: {error}")
         return None
@@ -129,9 +132,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.pid is None else Memory(self.pid)
 
 
-PING = b"\x89\x80\0\0\0\0"
-PONG = 0xA
-CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
+NO_ANSWER = Trouble("it does not answer an honest client", silent=True)
+HONEST = b"framewarden is honest"
+PING = encode_frame(0x9, HONEST, key=bytes(4))
+CLOSE = encode_frame(0x8, b"\x03\xe8", key=bytes(4))
 
 
 def _tls() -> ssl.SSLContext:
@@ -140,6 +144,15 @@ def _tls() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _listening(addresses: list[tuple[str, int]], patience: float) -> tuple[str, int]:
+    """The first that takes a connection: localhost is ::1 and 127.0.0.1, and many servers listen on one of them."""
+    for address in addresses if len(addresses) > 1 else ():
+        with contextlib.suppress(OSError):
+            socket.create_connection(address, patience).close()
+            return address
+    return addresses[0]
 
 
 class Memory:
