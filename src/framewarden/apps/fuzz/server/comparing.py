@@ -93,6 +93,8 @@ def _compare_status(verdict: Verdict, status: int) -> Comparison:
         return Comparison(skipped="an interim response")
     if verdict.rule:
         return Comparison("accepted" if status < 300 else "wrong status")
+    if status == 101:
+        return SAME  # with another extension: one that was offered
     if status in SAID_BY_APPLICATIONS:
         return Comparison(skipped="HTTP 3xx, 4xx or 503: who may connect is the application's business")
     return Comparison("limit differs" if status in (413, 414, 431) else "refused")

@@ -31,6 +31,7 @@ LONG = Verdict("handshake", b"", "header-too-long", "HTTP 431")
         (FLOOD, "close 4000"),
         (REQUEST, "HTTP 101"),
         (REQUEST, "HTTP 101 with permessage-deflate"),
+        (REQUEST, "HTTP 101 with another extension"),
         (REFUSED, "HTTP 426"),
         (LONG, "HTTP 400"),
     ],
