@@ -16,7 +16,7 @@ SOURCES := setup.py $(shell find src ext -name '*.pyx' -o -name '*.pxd' -o -name
 PIP := $(PY) -m pip --disable-pip-version-check -qq install
 SAY := @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help demo test build lint format layers docs conformance fuzz corpora bench bench-echo bench-connections instructions
+.PHONY: help demo test build lint format layers docs flaws conformance fuzz corpora bench bench-echo bench-connections instructions
 .PHONY: sanitize debug coverage strict kernels-test dist clean
 
 help: ## this list
@@ -52,6 +52,9 @@ layers: build ## the directions of imports
 
 docs: build ## write docs/rules.md and docs/policy.md again, from the code
 	@$(PY) docs/tables.py
+
+flaws: build ## probe our server, websockets, aiohttp and node ws with the flaw pack, and write docs/flaws.md
+	@PYTHONPATH=. $(PY) docs/flaws.py
 
 conformance: build ## the Autobahn|Testsuite, as a server and as a client: 517 cases each, 45 minutes
 	@$(PY) -m tests.conformance.run $(ARGS)

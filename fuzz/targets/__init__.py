@@ -24,6 +24,8 @@ NAMES = (
     "kernels",
     "roundtrip",
     "loadgen",
+    "cases",
+    "wire",
 )
 
 

@@ -17,7 +17,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from framewarden.apps.demo import attacks, judging, servers, show, wire
+from framewarden.apps.cases import wire
+from framewarden.apps.demo import attacks, judging, servers, show
 from framewarden.apps.demo.judging import Seen, carry_out, judge
 from framewarden.policy import Policy
 from framewarden.policy_file import load_policy

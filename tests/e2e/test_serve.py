@@ -166,7 +166,7 @@ def test_nothing_is_accepted_while_it_drains(tmp_path):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_who_does_not_answer_is_cut_off_at_the_deadline(tmp_path, workers):
-    from framewarden.apps.demo.wire import Wire
+    from framewarden.apps.cases.wire import Wire
 
     policy = "limits = { drain_seconds = '1s', close_seconds = '60s' }"
     with ready(tmp_path, "--workers", workers, policy=policy) as server:

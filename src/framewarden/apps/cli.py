@@ -12,6 +12,7 @@ from rich.table import Table
 
 from framewarden import kernels
 from framewarden.apps.fuzz.cli import fuzz_app
+from framewarden.apps.probe.command import probe_command
 from framewarden.apps.server import Files, run
 from framewarden.errors import FramewardenError
 from framewarden.rules import RULES, Rule
@@ -81,6 +82,9 @@ def serve_command(
 
     files = Files(policy=policy, certificate=tls_cert, key=tls_key, client_ca=tls_client_ca)
     run(handler, files, host, port, workers=workers, carrier=cast(Carrier, carrier), on_start=tell)
+
+
+app.command("probe")(probe_command)
 
 
 @app.command("rules")

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from framewarden.apps.demo.wire import Wire
+from framewarden.apps.cases.wire import Wire
 from framewarden.codec import encode_frame
 
 __all__ = ["Attack", "masked", "text"]

@@ -1,7 +1,7 @@
 """Attacks with opening handshakes (RFC 6455 4.2.1, RFC 9112); each is a good request but for one thing."""
 
+from framewarden.apps.cases.wire import ADDRESS, head
 from framewarden.apps.demo.attack import Attack, text
-from framewarden.apps.demo.wire import ADDRESS, head
 
 __all__ = ["HANDSHAKES"]
 

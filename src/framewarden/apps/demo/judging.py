@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
+from framewarden.apps.cases.wire import PATIENCE, Wire
 from framewarden.apps.demo.attack import Attack
 from framewarden.apps.demo.servers import Guarded
-from framewarden.apps.demo.wire import PATIENCE, Wire
 from framewarden.codec.handshake import switching_response
 from framewarden.engine import Inspector
 from framewarden.policy import Policy, SecurityEvent

@@ -3,8 +3,8 @@
 import contextlib
 import time
 
+from framewarden.apps.cases.wire import Wire
 from framewarden.apps.demo.attack import Attack, masked, text
-from framewarden.apps.demo.wire import Wire
 
 __all__ = ["RESOURCES"]
 

@@ -2,8 +2,8 @@
 
 import time
 
+from framewarden.apps.cases.wire import Wire, head
 from framewarden.apps.demo.attack import Attack, masked, text
-from framewarden.apps.demo.wire import Wire, head
 
 __all__ = ["TIMEOUTS"]
 

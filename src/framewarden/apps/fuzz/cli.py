@@ -22,6 +22,8 @@ from framewarden.apps.fuzz.findings import REGRESSIONS, read_finding
 from framewarden.apps.fuzz.judging import Judge
 from framewarden.apps.fuzz.progress import Progress, line
 from framewarden.apps.fuzz.report import Report, make_report, write_report
+from framewarden.apps.fuzz.server import reproduce_on_server
+from framewarden.apps.fuzz.server_command import server_command, tell_reproduction
 
 __all__ = ["fuzz_app"]
 
@@ -91,8 +93,17 @@ def list_command() -> None:
 def reproduce_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A finding of a campaign, or of fuzz server.")],
     target: Annotated[str | None, typer.Option(help="FILE is an input of this target, byte by byte.")] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="URI", help="FILE is a finding of fuzz server; play it.")
+    ] = None,
+    pid: Annotated[int | None, typer.Option(min=1, help="The server's process, whose memory is watched.")] = None,
+    i_own_this_host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Needed for every server that is not on loopback.")
+    ] = None,
 ) -> int:
     """Run a finding again. Exit code 1: it still breaks something."""
+    if server is not None:
+        return tell_reproduction(reproduce_on_server(file, server, pid=pid, own_host=i_own_this_host))
     checkout = _checkout()
     if target is None:
         finding = read_finding(file)
@@ -109,6 +120,9 @@ def reproduce_command(
     for place in fault.stack:
         typer.echo(f"  {place}")
     return FOUND
+
+
+fuzz_app.command("server")(server_command)
 
 
 @fuzz_app.command("pack")

@@ -92,6 +92,16 @@ class Frame:
         self.form = form
         self.declared = min(length, 125) if form == 0 else length & (1 << 8 * form) - 1
 
+    @property
+    def missing(self) -> int:
+        """Bytes of payload that the header declares and that are not there."""
+        return max(0, self.declared - len(self.data))
+
+    def complete(self) -> None:
+        """Add what is missing; in the clear it is the letter a, which is text. The header stays what it is."""
+        payload = self.payload + b"a" * self.missing
+        self.data = payload if self.key is None else _masked(payload, self.key)
+
     def wire(self, room: int | None = None) -> bytes:
         """Its bytes; not more often than until there are ``room`` bytes, if that is given."""
         mask, key = (0, b"") if self.key is None else (0x80, self.key)

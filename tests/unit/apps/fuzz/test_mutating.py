@@ -61,6 +61,16 @@ def test_a_header_that_is_cut_is_the_tail(cut):
     assert (len(frames), tail) == (5, cut)
 
 
+@pytest.mark.parametrize("key", [KEY, None])
+def test_a_frame_that_is_cut_is_completed(key):
+    whole = encode_frame(1, b"hel" + b"a" * 300, key=key)
+    (frame,), _ = split(whole[: 4 + len(key or b"") + 3])
+    assert frame.missing == 300
+    frame.complete()
+    assert frame.missing == 0
+    assert frame.wire() == whole
+
+
 def test_the_work_on_a_stream_is_bounded():
     stream = b"\x89\x00" * (MOST_FRAMES + 10)
     frames, tail = split(stream)
