@@ -16,7 +16,7 @@ from framewarden.engine import Inspector
 from framewarden.policy import Limits, Policy, Schema
 from framewarden.rfc6455 import Role
 from framewarden.rules import RULES
-from tests.properties.strategies import Peer, broken
+from framewarden.testing import Peer, broken
 from tests.vectors.loader import VECTORS
 
 KEY = b"\x37\xfa\x21\x3d"
