@@ -14,7 +14,7 @@ from framewarden.codec._writer import prepare
 from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine import Close, Inspector, Message, Ping, Pong
 from framewarden.errors import ArgumentError, ArgumentTypeError, ClosedError
-from framewarden.policy import Deflate, Limits, Policy, SecurityEvent
+from framewarden.policy import Deflate, Limits, Policy, Schema, SecurityEvent
 from framewarden.rfc6455 import Role, State
 from framewarden.rules import RULES
 from fuzz.draw import Draw
@@ -25,6 +25,10 @@ class PlantedError(Exception):
     """What a callback raises here."""
 
 
+class Custom:
+    """A type that only the hook of a schema can make."""
+
+
 ALLOWED: tuple[type[Exception], ...] = (ArgumentError, ArgumentTypeError, ClosedError, PlantedError)
 OPEN = Limits(max_control_run=2**31 - 1, max_inflate_ratio=2**31 - 1)
 """What the other end reads with: how much it is sent is not its business here."""
@@ -32,9 +36,11 @@ SMALL = Limits(max_message_bytes=300, max_frame_bytes=200, max_fragments=3, max_
 MOST_OPERATIONS = 200
 TIMES = (1, 1, 1, 2, 40, 700)
 LARGEST = 70_000
-RECEIVE, TEXT, BINARY, PREPARED, FRAGMENT, PING, CLOSE, TAKE, BUFFERS, FAIL, EOF, LOOK, WRONG, FRAME = OPERATIONS = (
-    range(14)
+RECEIVE, TEXT, BINARY, PREPARED, FRAGMENT, PING, CLOSE, TAKE, BUFFERS, FAIL, EOF, LOOK, WRONG, FRAME, MESSAGE = range(
+    15
 )
+OPERATIONS = range(15)
+RAISING = {RECEIVE, TEXT, BINARY, PREPARED, FRAGMENT, PING, CLOSE, FAIL, WRONG, FRAME, MESSAGE}
 RULE_IDS = (*RULES, "no such rule")
 TOKENS = (
     *[bytes([operation, variant, size]) for operation in OPERATIONS for variant in (0, 1, 4) for size in (0, 2, 9)],
@@ -118,6 +124,7 @@ class Use:
             limits=SMALL if flags & 8 else OPEN,
             deflate=Deflate(min_bytes=0) if flags & 16 else None,
             on_event=self.told if self.hook else None,
+            schema=Schema(text=list[Custom], binary=list[Custom], dec_hook=self.decoded) if flags & 128 else None,
         )
         self.out = b""
         self.inside = False
@@ -131,11 +138,27 @@ class Use:
         )
 
     def clock(self) -> float:
-        """One day it raises."""
+        """One day it raises, or ends the connection."""
         self.ticks -= 1
-        if self.ticks == 0:
+        if self.ticks == 0 and self.hook == 3:
+            self.inspector.receive_eof()
+        elif self.ticks == 0:
             raise PlantedError
         return 0.0
+
+    def decoded(self, kind: type, value: Any) -> Any:
+        """What a schema's hook may do: take a value, refuse it, fail, or end the connection."""
+        assert kind is Custom
+        match value:
+            case 1:
+                self.inspector.receive_eof()
+            case 2:
+                self.inspector.fail("handler-error")
+            case 3:
+                raise ValueError("refused")
+            case 4:
+                raise PlantedError
+        return Custom()
 
     def told(self, event: SecurityEvent) -> None:
         """A hook that does to its Inspector what it should not, or raises."""
@@ -168,8 +191,9 @@ class Use:
         try:
             self.perform(operation, variant, content)
         except ALLOWED as error:
-            assert operation in (*range(RECEIVE, TAKE), FAIL, WRONG, FRAME), f"operation {operation} raised {error!r}"
-            assert operation != RECEIVE or self.inspector.violation is not None, "raised, and goes on"
+            assert operation in RAISING, f"operation {operation} raised {error!r}"
+            reads = operation in (RECEIVE, MESSAGE)
+            assert not reads or self.inspector.violation is not None, "receive_data raised, and goes on"
         violation = self.inspector.violation
         assert before is None or violation is before, "there is another verdict"
         assert violation is None or self.inspector.state is State.FAILED
@@ -199,6 +223,9 @@ class Use:
             assert inspector.close_code is not None
         elif operation == LOOK:
             self.look()
+        elif operation == MESSAGE:
+            key = b"\1\2\3\4" if self.role is Role.SERVER else None
+            self.receive(variant >> 2, encode_frame(variant & 3, content, key=key, rsv=variant >> 7 << 2))
         elif operation == WRONG:
             self.wrong(WRONG_CALLS[variant % len(WRONG_CALLS)])
         else:
@@ -298,6 +325,19 @@ def seeds() -> Iterable[bytes]:
     for hook in range(8):
         program = [(RECEIVE, 0, text + b"\xff"), (TEXT, 0, b"a"), (CLOSE, 1, b"\x03\xe8"), (BUFFERS, 0, b"")]
         yield bytes([64, hook, 3]) + written_as(program)
+    many = bytes([RECEIVE, 0, 5, 4]) + b"\x89\x00\x8a\x00"
+    yield (
+        bytes([1, 0, 0])
+        + many
+        + written_as([(RECEIVE, 0, b"\x81\x02hi"), (RECEIVE, 1, b""), (LOOK, 0, b"")])
+        + many * 3
+    )
+    for flags in (0, 32, 128, 129, 160):
+        large = bytes([MESSAGE, 1, 5, 200]) + bytes(range(32, 127)) + b"a" * 105
+        values = [b"[]", b"[0,0,0]", b"[1]", b"[0]", b"[2]", b"[3]", b"[4]", b"5", b"[" + b"0," * 90 + b"0]", b"[0]"]
+        yield bytes([flags, 0, 0]) + large + written_as([(MESSAGE, 1, b"small"), (MESSAGE, 2, b"\x91\x00")]) + large
+        for value in values:
+            yield bytes([flags, 0, 0]) + written_as([(MESSAGE, 1, b"[0,0]"), (MESSAGE, 1, value), (MESSAGE, 1, b"[0]")])
 
 
 def written_as(program: Iterable[tuple[int, int, bytes]]) -> bytes:

@@ -29,6 +29,7 @@ def one(data: bytes) -> None:
     wrong = reference.find_invalid_utf8(content)
     text = reference.decode_utf8(content) if wrong is None else None
     shifted = memoryview(bytes(lead) + content)[lead:]
+    check_arguments()
     active = kernels.active()
     try:
         for name in kernels.available():
@@ -66,6 +67,7 @@ def check_validator(name: str, content: bytes, key: bytes, chunks: list[bytes], 
             except Utf8Error as error:
                 assert breaks, f"{name}: an error at {error.offset} in valid text"
                 assert error.offset == wrong, f"{name}: {error.offset} is not {wrong}"
+                check_stays(validator, error.offset)
                 break
             assert not breaks, f"{name}: nothing is wrong at {wrong}"
             position += len(chunk)
@@ -73,6 +75,30 @@ def check_validator(name: str, content: bytes, key: bytes, chunks: list[bytes], 
             assert validator.ascii == content[:position].isascii()
         else:
             assert validator.complete == (wrong is None), f"{name}: complete"
+
+
+def check_stays(validator: Utf8Validator, wrong: int) -> None:
+    """What is wrong stays wrong, whatever follows."""
+    for again in (lambda: validator.feed(b"a"), lambda: validator.feed_masked(b"a", bytes(4))):
+        try:
+            again()
+        except Utf8Error as error:
+            assert error.offset == wrong
+        else:
+            raise AssertionError("an error was forgotten")
+
+
+def check_arguments() -> None:
+    for wrong in (
+        lambda: kernels.use("no such kernel"),
+        lambda: kernels.unmask(b"a", b"abc"),
+        lambda: kernels.unmask(b"a", bytes(4), -1),
+    ):
+        try:
+            wrong()
+        except ValueError:
+            continue
+        raise AssertionError("a wrong argument passed")
 
 
 def payloads() -> Iterator[bytes]:

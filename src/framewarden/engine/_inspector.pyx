@@ -581,9 +581,13 @@ cdef class Inspector:
             self.verdict = Violation(self.broken, code, self.broken_at, self.broken_detail)
             self.owed = OWES_CLOSE
         if self.owed == OWES_CLOSE:
-            if not self.close_sent:
-                self.queue_close(code, self.broken.encode())
-            self.owed = OWES_EVENT
+            self.owed = OWES_EVENT  # what the key source raises is raised once; without a key there is no Close
+            try:
+                if not self.close_sent:
+                    self.queue_close(code, self.broken.encode())
+            except MemoryError:
+                self.owed = OWES_CLOSE
+                raise
         self.owed = NOTHING_OWED    # the callback may come back here
         try:
             self.tell(self.broken, "fail", self.broken_at)
