@@ -1,7 +1,7 @@
 """Play cases against a server one after the other, and see after each whether it still serves an honest client."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -31,17 +31,9 @@ class Result(msgspec.Struct, frozen=True):
         return self.judgement.verdict
 
 
-def run(cases: Iterable[Case], target: Target, *, stop: Callable[[], bool] = lambda: False) -> Iterator[Result]:
-    """Play each case. A server that is dead ends it: what follows would be about nothing.
-
-    Args:
-        cases: in this order.
-        target: the server.
-        stop: asked before each case; True: end.
-    """
+def run(cases: Iterable[Case], target: Target) -> Iterator[Result]:
+    """Play each case, in their order. A server that is dead ends it: what follows would be about nothing."""
     for case in cases:
-        if stop():
-            return
         if not_judged(case):
             yield Result(case, judge(case, Outcome(answer="")), None)
             continue
