@@ -108,6 +108,10 @@ def node_modules():
     return install
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests that take long, too; CI does")
+
+
 def pytest_runtest_setup(item):
     for mark in item.iter_markers("requires"):
         for name in mark.args:
@@ -128,7 +132,11 @@ def pytest_report_header():
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A long run of a property takes what it takes."""
+    """Without ``--long`` tests marked ``long`` are not run. A long run of a property takes what it takes."""
+    if not config.getoption("--long"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
     if config.getoption("--hypothesis-profile") == "long":
         for item in items:
             item.add_marker(pytest.mark.timeout(0))

@@ -15,7 +15,7 @@ import framewarden
 from framewarden.apps.fuzz.building import COPIED, LEFT_OUT
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.requires("clang", "atheris"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.requires("clang", "atheris"), pytest.mark.timeout(400)]
 
 PLANTED = '''
 """Invariant: there are three faults in here."""

@@ -81,6 +81,7 @@ def test_nothing_is_found_at_our_own_server(tmp_path, carrier, seed):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_limits_are_those_of_the_policy(tmp_path):
     policy = tmp_path / "policy.toml"
     policy.write_text("[limits]\nmax_frame_bytes = 100\nmax_control_run = 3\n")
@@ -94,6 +95,7 @@ def test_limits_are_those_of_the_policy(tmp_path):
 # Others
 
 
+@pytest.mark.long
 def test_what_is_known_about_websockets(tmp_path):
     with running("websockets") as (uri, _):
         report = fuzz(uri, tmp_path / "out", seed=1)
@@ -108,6 +110,7 @@ def test_what_is_known_about_websockets(tmp_path):
         check_that_all_come_again(report, uri)
 
 
+@pytest.mark.long
 def test_what_is_known_about_aiohttp(tmp_path):
     with running("aiohttp") as (uri, _):
         report = fuzz(uri, tmp_path / "out", seed=1, jobs=8, seconds=5)
@@ -152,6 +155,7 @@ def test_a_server_that_dies_of_one_of_many(tmp_path):
     assert True in reproduced(crash, "dies")
 
 
+@pytest.mark.long
 def test_a_server_that_hangs(tmp_path):
     with running("hangs") as (uri, _):
         report = fuzz(uri, tmp_path, seed=1, jobs=1, patience=1.0, return_seconds=1)
@@ -168,6 +172,7 @@ def reproduced(finding, kind):
     return verdicts
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_a_server_that_comes_back_is_fuzzed_on(tmp_path):
     """And the input that did it is found among those that were sent at the same time."""
@@ -181,6 +186,7 @@ def test_a_server_that_comes_back_is_fuzzed_on(tmp_path):
     assert report.trials > hang.number + 1
 
 
+@pytest.mark.long
 def test_a_server_that_leaks(tmp_path):
     with running("leaks") as (uri, process):
         report = fuzz(uri, tmp_path, seed=1, pid=process.pid, max_growth=32 << 20, seconds=20)
@@ -253,6 +259,7 @@ def test_the_command_reports(tmp_path, capsys):
         assert finding["command"].endswith(f"--server {uri}")
 
 
+@pytest.mark.long
 def test_the_same_seed_sends_the_same(tmp_path):
     with running_ours() as (uri, _):
         target = Target.of(uri)

@@ -68,6 +68,7 @@ def test_our_server(tmp_path, name):
     assert all(len(each["seen"]) > 5 for each in report["classes"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("id", ["leak-connects", "leak-resets"])
 def test_nothing_is_left_of_5000_connections(id):
     many = msgspec.structs.replace(PACK[id], connections=5_000, cost=Cost(memory=4 << 20))
@@ -118,12 +119,14 @@ def check_peer(tmp_path, name, node_modules=None):
     assert report["seconds"] < 60
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", ["websockets", "aiohttp"])
 def test_peers_in_python(tmp_path, name):
     check_peer(tmp_path, name)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(220)
 @pytest.mark.requires("node", "npm")
 def test_node_ws(tmp_path, node_modules):
