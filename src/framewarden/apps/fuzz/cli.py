@@ -32,11 +32,16 @@ INTERRUPTED = 130
 REPORTS = Path("fuzz", "reports")
 JOBS = min(2, os.cpu_count() or 1)
 
-fuzz_app = typer.Typer(
-    help="Fuzz the parser, or somebody's server.", rich_markup_mode=None, no_args_is_help=True, add_completion=False
-)
+fuzz_app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 Targets = Annotated[list[str] | None, typer.Option("--target", help="Only this one; may be given again.")]
+
+
+@fuzz_app.callback(invoke_without_command=True)
+def fuzz_options(context: typer.Context) -> None:
+    """Fuzz our parsers, or any server."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @fuzz_app.command("run")
