@@ -1,4 +1,4 @@
-"""The mutants: ways in which the parser could be wrong, as data. What the fields mean is at the head of mutants.toml."""
+"""The mutants: ways in which the parser could be wrong, as data. What the fields mean is said in mutants.toml."""
 
 import tomllib
 from pathlib import Path

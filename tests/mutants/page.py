@@ -13,13 +13,13 @@ HEAD = """\
 
 # Mutants
 
-A test is worth what it notices. Each row is a mistake that was made on purpose, in a copy of the tree, and the test that
-noticed first: vectors before units, units before properties. No fuzzing was needed; the examples of Hypothesis are those
-of every run of CI. A row counts only if the test fails again when it runs alone.
+A test is worth what it notices. Each row is a mistake that was made on purpose, in a copy of the tree, and the test
+that noticed first: vectors before units, units before properties. No fuzzing is needed for it; the examples of
+Hypothesis are those of every run of CI. A row counts only if the test fails again when it runs alone.
 
 The mistakes themselves, with the text before and after, are in `tests/mutants/mutants.toml`. A new rule of the parser
-comes with the mutant that breaks it. One that lives is a hole in the tests: the missing vector is written, not the mutant
-taken away. To run them again, some or all:
+comes with the mutant that breaks it. One that lives is a hole in the tests: the missing vector is written, the mutant
+stays. To run them again, some or all:
 
 ```console
 make mutants ARGS="--mutant close-code-1015 --mutant obs-fold"
@@ -34,10 +34,10 @@ def cell(text: str) -> str:
 
 def written(rows: Sequence[tuple[Mutant, str, float]]) -> str:
     """The page for these mutants, each with the test that caught it and the seconds that the tests took until then."""
+    machine = f"CPython {platform.python_version()} on {platform.machine()} with the kernel {kernels.active()}"
     lines = [
         HEAD,
-        f"{len(rows)} of {len(rows)} caught, by CPython {platform.python_version()} on {platform.machine()} with the "
-        f"kernel {kernels.active()}. Seconds are those of the tests up to the failure, pytest's start with them.\n",
+        f"{len(rows)} of {len(rows)} were caught, by {machine}. Seconds are those of the tests up to the failure.\n",
         "| mutant | what is wrong then | against | caught by | s |",
         "|---|---|---|---|---|",
     ]

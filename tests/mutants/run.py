@@ -61,7 +61,7 @@ def examine(tree: Tree, mutant: Mutant) -> Result:
             seconds = time.monotonic() - begun
             (SAID / f"{mutant.id}.txt").write_text(verdict.said)
             if verdict.failed is not None and tree.test(verdict.failed).failed is None:
-                raise BrokenCheckError(f"{verdict.failed} failed, but not when it ran alone")
+                return Result(mutant, None, seconds, f"{verdict.failed} failed, but not when it ran alone")
     except BrokenCheckError as error:
         return Result(mutant, None, time.monotonic() - begun, str(error))
     return Result(mutant, verdict.failed, seconds)
@@ -115,8 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for mutant in mutants:
             console.print(f"{mutant.id}: {mutant.why} ({mutant.source}; {mutant.file})")
         return 0
-    for complaint in complaints(mutants):
-        raise BrokenCheckError(complaint)
+    said = complaints(mutants)
+    if said:
+        raise BrokenCheckError("\n".join(said))
     wanted = [mutant for mutant in mutants if not chosen.mutant or mutant.id in chosen.mutant]
     begun = time.monotonic()
     results = check(wanted)

@@ -233,6 +233,7 @@ REFUSED = [
     ("extension-syntax", head('Sec-WebSocket-Extensions: a; b="c d"')),
     # origin: which of two would be the one?
     ("origin", head("Origin: http://a", "Origin: http://a")),
+    ("origin", head("Origin: http://b", "Origin: http://a")),
     # early-data
     ("early-data", head() + b"\x81"),
     ("early-data", head() + head()),
