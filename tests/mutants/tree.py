@@ -20,7 +20,7 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info")
 FIRST = ("tests/vectors", "tests/unit/codec", "tests/unit/kernels", "tests/unit/engine")
 LAST = ("tests/regressions", "tests/differential", "tests/properties")
 FUZZING = "tests/regressions/test_fuzz_corpus.py"
-SECONDS = 900
+SECONDS = 300
 """What one build or one run of the tests may take."""
 
 
