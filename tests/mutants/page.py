@@ -1,12 +1,13 @@
-"""docs/mutants.md: what the last whole run found."""
+"""docs/mutants.md: which test caught which mutant, when it was last made."""
 
 import platform
+import re
 from collections.abc import Sequence
 
 from framewarden import kernels
 from tests.mutants.catalogue import Mutant
 
-__all__ = ["written"]
+__all__ = ["row", "rows", "written"]
 
 HEAD = """\
 <!-- Written by `make mutants ARGS=--write`. Do not edit. -->
@@ -23,27 +24,33 @@ stays. To run them again, some or all:
 
 ```console
 make mutants ARGS="--mutant close-code-1015 --mutant obs-fold"
+make mutants ARGS="--mutant obs-fold --write"
 make mutants ARGS=--write
 ```
 """
 
 
-def cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def row(mutant: Mutant, test: str, seconds: float) -> str:
+    """The row of a mutant, with the test that caught it and the seconds that the tests took until then."""
+    test = test.removeprefix("tests/").replace("|", "\\|")
+    return f"| `{mutant.id}` | {mutant.why} | {mutant.source} | `{test}` | {seconds:.1f} |"
 
 
-def written(rows: Sequence[tuple[Mutant, str, float]]) -> str:
-    """The page for these mutants, each with the test that caught it and the seconds that the tests took until then."""
+def rows(text: str) -> dict[str, str]:
+    """The rows of a page, by mutant."""
+    return {match[1]: match[0] for match in re.finditer(r"^\| `([a-z0-9-]+)` \|.*$", text, re.MULTILINE)}
+
+
+def written(lines: Sequence[str]) -> str:
+    """The page with these rows."""
     machine = f"CPython {platform.python_version()} on {platform.machine()} with the kernel {kernels.active()}"
-    lines = [
-        HEAD,
-        f"{len(rows)} of {len(rows)} were caught, by {machine}. Seconds are those of the tests up to the failure.\n",
-        "| mutant | what is wrong then | against | caught by | s |",
-        "|---|---|---|---|---|",
-    ]
-    for mutant, test, seconds in rows:
-        lines.append(
-            f"| `{mutant.id}` | {cell(mutant.why)} | {mutant.source} | `{cell(test.removeprefix('tests/'))}` "
-            f"| {seconds:.1f} |"
+    return "\n".join(
+        (
+            HEAD,
+            f"{len(lines)} mutants, caught by {machine}. Seconds are those of the tests up to the failure.\n",
+            "| mutant | what is wrong then | against | caught by | s |",
+            "|---|---|---|---|---|",
+            *lines,
+            "",
         )
-    return "\n".join(lines) + "\n"
+    )

@@ -3,7 +3,7 @@
 python -m tests.mutants.run                             # every mutant: about 15 minutes
 python -m tests.mutants.run --mutant close-code-1015    # this one; what pytest said is in build/mutants-said/
 python -m tests.mutants.run --list
-python -m tests.mutants.run --write                     # every mutant, and docs/mutants.md is written again
+python -m tests.mutants.run --write                     # every mutant, and their rows in docs/mutants.md
 
 The tests run in a copy of the tree (build/mutants), once as it is, then with one mutant after the other: rebuilt where
 the file is compiled, tested up to the first failure, and put back. That failure must come again when the test runs
@@ -57,34 +57,43 @@ def examine(tree: Tree, mutant: Mutant) -> Result:
     try:
         with tree.broken_by(mutant):
             begun = time.monotonic()
-            verdict = tree.test()
+            verdict = tree.test(tree.rooms(mutant))
             seconds = time.monotonic() - begun
             (SAID / f"{mutant.id}.txt").write_text(verdict.said)
-            if verdict.failed is not None and tree.test(verdict.failed).failed is None:
+            if verdict.failed is not None and tree.test([verdict.failed]).failed is None:
                 return Result(mutant, None, seconds, f"{verdict.failed} failed, but not when it ran alone")
     except BrokenCheckError as error:
         return Result(mutant, None, time.monotonic() - begun, str(error))
     return Result(mutant, verdict.failed, seconds)
 
 
-def check(mutants: Sequence[Mutant]) -> list[Result]:
-    """Examine all of them, one after the other, and say how each went."""
+def check(mutants: Sequence[Mutant], results: list[Result]) -> None:
+    """Examine all of them, one after the other, say how each went, and append that to ``results``."""
     tree = Tree(BUILD / "mutants")
     shutil.rmtree(SAID, ignore_errors=True)
     SAID.mkdir()
     begun = time.monotonic()
-    verdict = tree.test()
+    verdict = tree.test(tree.rooms())
     if verdict.failed is not None:
         raise BrokenCheckError(f"{verdict.failed} fails without any mutant\n{verdict.said[-4000:]}")
     console.print(f"without a mutant: {verdict.said.strip().splitlines()[-1]}, {time.monotonic() - begun:.1f} s")
-    results = []
     for number, mutant in enumerate(mutants, 1):
         result = examine(tree, mutant)
         console.print(f"{number}/{len(mutants)} {mutant.id}: {result.word}, {result.seconds:.1f} s")
         if result.wrong:
             console.print(result.wrong)
         results.append(result)
-    return results
+
+
+def record(mutants: Sequence[Mutant], results: Sequence[Result]) -> None:
+    """Write the rows of ``results`` in docs/mutants.md; one that was not caught has none."""
+    place = ROOT / "docs" / "mutants.md"
+    rows = page.rows(place.read_text("utf-8")) if place.exists() else {}
+    for result in results:
+        rows.pop(result.mutant.id, None)
+        if result.caught_by is not None:
+            rows[result.mutant.id] = page.row(result.mutant, result.caught_by, result.seconds)
+    place.write_text(page.written([rows[mutant.id] for mutant in mutants if mutant.id in rows]), "utf-8")
 
 
 def table(results: Sequence[Result]) -> Table:
@@ -100,11 +109,8 @@ def parse(arguments: Sequence[str] | None, known: Sequence[str]) -> argparse.Nam
     parser = argparse.ArgumentParser(prog="python -m tests.mutants.run", description=__doc__.partition("\n")[0])
     parser.add_argument("--mutant", action="append", metavar="ID", choices=known, help="only this one; may be repeated")
     parser.add_argument("--list", action="store_true", help="say what mutants there are, and run nothing")
-    parser.add_argument("--write", action="store_true", help="write docs/mutants.md, if every mutant was caught")
-    chosen = parser.parse_args(arguments)
-    if chosen.write and chosen.mutant:
-        parser.error("--write records all mutants, so --mutant cannot stand beside it")
-    return chosen
+    parser.add_argument("--write", action="store_true", help="write the rows of these in docs/mutants.md again")
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,17 +126,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise BrokenCheckError("\n".join(said))
     wanted = [mutant for mutant in mutants if not chosen.mutant or mutant.id in chosen.mutant]
     begun = time.monotonic()
-    results = check(wanted)
-    console.print(table(results))
+    results: list[Result] = []
+    try:
+        check(wanted, results)
+    finally:  # what has been shown has been shown, also where the rest was interrupted
+        console.print(table(results))
+        if chosen.write:
+            record(mutants, results)
     caught = [result for result in results if result.caught_by is not None]
     console.print(f"{len(caught)} of {len(results)} mutants caught, {time.monotonic() - begun:.0f} s")
-    if len(caught) < len(results):
-        return 1
-    if chosen.write:
-        (ROOT / "docs" / "mutants.md").write_text(
-            page.written([(result.mutant, result.word, result.seconds) for result in results])
-        )
-    return 0
+    return 0 if len(caught) == len(results) else 1
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +16,11 @@ __all__ = ["BrokenCheckError", "Tree", "Verdict"]
 
 COPIED = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "src", "ext", "tests", "docs")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info")
-# Those that find most stand first: a run ends with its first failure. The corpus of the fuzz targets is fuzzing.
+# A run ends with its first failure, so those that find most stand first: the handshake has no vectors.
 FIRST = ("tests/vectors", "tests/unit/codec", "tests/unit/kernels", "tests/unit/engine")
+FIRST_FOR_PYTHON = ("tests/unit/codec", "tests/vectors", "tests/unit/kernels", "tests/unit/engine")
 LAST = ("tests/regressions", "tests/differential", "tests/properties")
+# The corpus of the fuzz targets is fuzzing.
 FUZZING = "tests/regressions/test_fuzz_corpus.py"
 SECONDS = 300
 """What one build or one run of the tests may take."""
@@ -49,8 +51,6 @@ class Tree:
                 shutil.copytree(source, place / name, ignore=LEFT_OUT)
             else:
                 shutil.copy2(source, place / name)
-        units = sorted(path.relative_to(place).as_posix() for path in (place / "tests/unit").glob("*"))
-        self.rooms = [*FIRST, *LAST, *(each for each in units if each not in FIRST)]
         self._check_import()
 
     def _check_import(self) -> None:
@@ -73,14 +73,20 @@ class Tree:
         except subprocess.TimeoutExpired:
             raise BrokenCheckError(f"no end after {SECONDS} s: {' '.join(arguments)}") from None
 
-    def test(self, *tests: str) -> Verdict:
-        """Run ``tests``, all rooms if there are none, up to the first failure.
+    def rooms(self, mutant: Mutant | None = None) -> list[str]:
+        """All tests but fuzzing, those first that are likely to catch the mutant."""
+        units = sorted(path.relative_to(self.place).as_posix() for path in (self.place / "tests/unit").glob("*"))
+        first = FIRST if mutant is None or mutant.module is not None else FIRST_FOR_PYTHON
+        return [*first, *LAST, *(each for each in units if each not in first)]
+
+    def test(self, tests: Sequence[str]) -> Verdict:
+        """Run these, up to the first failure.
 
         Raises:
             BrokenCheckError: a test could not be collected or set up, or Python died.
         """
         options = ("-m", "pytest", "-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"--ignore={FUZZING}")
-        done = self._run(*options, *(tests or self.rooms))
+        done = self._run(*options, *tests)
         if done.returncode == 0:
             return Verdict(None, done.stdout)
         failed = re.search(r"^FAILED (.*?)(?: - |$)", done.stdout, re.MULTILINE)
