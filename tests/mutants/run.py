@@ -124,7 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     said = complaints(mutants)
     if said:
         raise BrokenCheckError("\n".join(said))
-    wanted = [mutant for mutant in mutants if not chosen.mutant or mutant.id in chosen.mutant]
+    named = {mutant.id: mutant for mutant in mutants}
+    wanted = [named[id] for id in chosen.mutant or named]
     begun = time.monotonic()
     results: list[Result] = []
     try:
