@@ -41,16 +41,13 @@ def rows(text: str) -> dict[str, str]:
     return {match[1]: match[0] for match in re.finditer(r"^\| `([a-z0-9-]+)` \|.*$", text, re.MULTILINE)}
 
 
-def written(lines: Sequence[str]) -> str:
-    """The page with these rows."""
+def written(lines: Sequence[str], missing: Sequence[str]) -> str:
+    """The page with these rows; ``missing``: mutants that have none, because nobody has run them since they were new,
+    or because they were not caught.
+    """
     machine = f"CPython {platform.python_version()} on {platform.machine()} with the kernel {kernels.active()}"
-    return "\n".join(
-        (
-            HEAD,
-            f"{len(lines)} mutants, caught by {machine}. Seconds are those of the tests up to the failure.\n",
-            "| mutant | what is wrong then | against | caught by | s |",
-            "|---|---|---|---|---|",
-            *lines,
-            "",
-        )
-    )
+    said = [f"{len(lines)} mutants were caught, by {machine}. Seconds are those of the tests up to the failure.\n"]
+    if missing:
+        said.append(f"Not shown yet: {', '.join(f'`{each}`' for each in missing)}.\n")
+    header = ("| mutant | what is wrong then | against | caught by | s |", "|---|---|---|---|---|")
+    return "\n".join((HEAD, *said, *header, *lines, ""))

@@ -25,11 +25,12 @@ from rich.table import Table
 
 from tests.mutants import page
 from tests.mutants.catalogue import ROOT, Mutant, complaints, load
-from tests.mutants.tree import BrokenCheckError, Tree
+from tests.mutants.tree import BrokenCheckError, Tree, Verdict
 
 BUILD = ROOT / "build"
 SAID = BUILD / "mutants-said"
 """What pytest said of each mutant."""
+ALL_PASSED = Verdict(None, "all tests passed")
 
 # Lines are not broken where nobody sees them being written.
 console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -57,7 +58,9 @@ def examine(tree: Tree, mutant: Mutant) -> Result:
     try:
         with tree.broken_by(mutant):
             begun = time.monotonic()
-            verdict = tree.test(tree.rooms(mutant))
+            verdict = next(
+                (found for found in map(tree.test, tree.stages(mutant)) if found.failed is not None), ALL_PASSED
+            )
             seconds = time.monotonic() - begun
             (SAID / f"{mutant.id}.txt").write_text(verdict.said)
             if verdict.failed is not None and tree.test([verdict.failed]).failed is None:
@@ -72,11 +75,11 @@ def check(mutants: Sequence[Mutant], results: list[Result]) -> None:
     tree = Tree(BUILD / "mutants")
     shutil.rmtree(SAID, ignore_errors=True)
     SAID.mkdir()
-    begun = time.monotonic()
-    verdict = tree.test(tree.rooms())
-    if verdict.failed is not None:
-        raise BrokenCheckError(f"{verdict.failed} fails without any mutant\n{verdict.said[-4000:]}")
-    console.print(f"without a mutant: {verdict.said.strip().splitlines()[-1]}, {time.monotonic() - begun:.1f} s")
+    for stage in tree.stages(mutants[0]):
+        verdict = tree.test(stage)
+        if verdict.failed is not None:
+            raise BrokenCheckError(f"{verdict.failed} fails without any mutant\n{verdict.said[-4000:]}")
+        console.print(f"without a mutant: {verdict.said.strip().splitlines()[-1]}")
     for number, mutant in enumerate(mutants, 1):
         result = examine(tree, mutant)
         console.print(f"{number}/{len(mutants)} {mutant.id}: {result.word}, {result.seconds:.1f} s")
@@ -93,7 +96,8 @@ def record(mutants: Sequence[Mutant], results: Sequence[Result]) -> None:
         rows.pop(result.mutant.id, None)
         if result.caught_by is not None:
             rows[result.mutant.id] = page.row(result.mutant, result.caught_by, result.seconds)
-    place.write_text(page.written([rows[mutant.id] for mutant in mutants if mutant.id in rows]), "utf-8")
+    shown = [rows[mutant.id] for mutant in mutants if mutant.id in rows]
+    place.write_text(page.written(shown, [mutant.id for mutant in mutants if mutant.id not in rows]), "utf-8")
 
 
 def table(results: Sequence[Result]) -> Table:

@@ -16,10 +16,10 @@ __all__ = ["BrokenCheckError", "Tree", "Verdict"]
 
 COPIED = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "src", "ext", "tests", "docs")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info")
-# A run ends with its first failure, so those that find most stand first: the handshake has no vectors.
-FIRST = ("tests/vectors", "tests/unit/codec", "tests/unit/kernels", "tests/unit/engine")
-FIRST_FOR_PYTHON = ("tests/unit/codec", "tests/vectors", "tests/unit/kernels", "tests/unit/engine")
-LAST = ("tests/regressions", "tests/differential", "tests/properties")
+# In stages, those first that find most in the least time: a run ends with its first failure.
+VECTORS = ("tests/vectors",)
+UNITS = ("tests/unit/codec", "tests/unit/kernels", "tests/unit/engine")
+OTHERS = ("tests/regressions", "tests/differential", "tests/properties")
 # The corpus of the fuzz targets is fuzzing.
 FUZZING = "tests/regressions/test_fuzz_corpus.py"
 SECONDS = 300
@@ -73,11 +73,11 @@ class Tree:
         except subprocess.TimeoutExpired:
             raise BrokenCheckError(f"no end after {SECONDS} s: {' '.join(arguments)}") from None
 
-    def rooms(self, mutant: Mutant | None = None) -> list[str]:
-        """All tests but fuzzing, those first that are likely to catch the mutant."""
+    def stages(self, mutant: Mutant) -> list[Sequence[str]]:
+        """All tests but fuzzing, those first that are likely to catch the mutant. The handshake has no vectors."""
         units = sorted(path.relative_to(self.place).as_posix() for path in (self.place / "tests/unit").glob("*"))
-        first = FIRST if mutant is None or mutant.module is not None else FIRST_FOR_PYTHON
-        return [*first, *LAST, *(each for each in units if each not in first)]
+        others = [*OTHERS, *(each for each in units if each not in UNITS)]
+        return [VECTORS, UNITS, others] if mutant.module else [UNITS, VECTORS, others]
 
     def test(self, tests: Sequence[str]) -> Verdict:
         """Run these, up to the first failure.
