@@ -155,6 +155,8 @@ REFUSED = [
     # header-syntax
     ("header-syntax", head(" folded")),
     ("header-syntax", head("\tfolded")),
+    ("header-syntax", head(" folded: 1")),
+    ("header-syntax", head("\tfolded: 1")),
     ("header-syntax", head("X : 1")),
     ("header-syntax", head("X\t: 1")),
     ("header-syntax", head(": 1")),
