@@ -17,7 +17,7 @@ PIP := $(PY) -m pip --disable-pip-version-check -qq install
 SAY := @printf '\033[1m== %s\033[0m\n'
 
 .PHONY: help demo test build lint format layers docs flaws conformance fuzz corpora bench bench-echo bench-connections instructions
-.PHONY: sanitize debug coverage strict kernels-test dist clean
+.PHONY: mutants sanitize debug coverage strict kernels-test dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -120,6 +120,9 @@ strict: build ## a build in which every warning of gcc and every hint of Cython 
 	$(SAY) 'building with warnings as errors in build/strict'
 	@$(call copy,strict)
 	@cd build/strict && FRAMEWARDEN_BUILD_WERROR=1 ../../$(PY) setup.py -q build_ext --inplace
+
+mutants: build ## break the parser on purpose, in more than 100 ways: a test must notice each (20 minutes)
+	@$(PY) -m tests.mutants.run $(ARGS)
 
 # --- C tests of the kernels: native under ASan and UBSan; aarch64 under qemu where there is one --------------------
 

@@ -261,6 +261,7 @@ def test_an_extension_without_an_offer():
         (response("X : y"), "malformed"),
         (response(" folded"), "malformed"),
         (response("\tfolded"), "malformed"),
+        (response(" folded: y"), "malformed"),
         (response(": y"), "malformed"),
         (response("no colon"), "malformed"),
         (response("X: a\x00b"), "malformed"),

@@ -155,6 +155,8 @@ REFUSED = [
     # header-syntax
     ("header-syntax", head(" folded")),
     ("header-syntax", head("\tfolded")),
+    ("header-syntax", head(" folded: 1")),
+    ("header-syntax", head("\tfolded: 1")),
     ("header-syntax", head("X : 1")),
     ("header-syntax", head("X\t: 1")),
     ("header-syntax", head(": 1")),
@@ -233,6 +235,7 @@ REFUSED = [
     ("extension-syntax", head('Sec-WebSocket-Extensions: a; b="c d"')),
     # origin: which of two would be the one?
     ("origin", head("Origin: http://a", "Origin: http://a")),
+    ("origin", head("Origin: http://b", "Origin: http://a")),
     # early-data
     ("early-data", head() + b"\x81"),
     ("early-data", head() + head()),

@@ -101,6 +101,15 @@ def test_a_compressed_message_that_is_refused_is_let_go():
     assert inspector.bytes_held == 0
 
 
+@pytest.mark.parametrize("takeover", [True, False])
+def test_a_window_stays_only_where_it_is_kept(takeover):
+    """Between two compressed messages nothing is held, unless the peer may refer to the one before."""
+    inspector = Inspector(Policy(), "client", deflate=DeflateParameters(server_context_takeover=takeover))
+    for _ in range(2):
+        assert inspector.receive_data(b"\xc2\x07\xf2\x48\xcd\xc9\xc9\x07\x00")[0].data == b"Hello"
+        assert (inspector.bytes_held > 0) == takeover
+
+
 IDLE = """
 import gc, os
 from framewarden.engine import Inspector

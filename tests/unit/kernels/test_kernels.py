@@ -99,6 +99,25 @@ def test_the_index_of_the_first_wrong_byte(data, index):
             assert kernels.find_invalid_utf8(before + data + b"a" * 200) == wrong
 
 
+def test_no_byte_is_overlooked():
+    """Wherever it stands, in texts that end in each of the loops."""
+    for size in (*range(1, 140), 159, 191, 255, 256, 257, 4097):
+        for index in range(0, size, 1 if size < 140 else 31):
+            data = b"a" * index + b"\xff" + b"a" * (size - index - 1)
+            assert kernels.find_invalid_utf8(data) == index
+            with pytest.raises(Utf8Error) as raised:
+                Utf8Validator().feed_masked(reference.unmask(data, KEY), KEY)
+            assert raised.value.offset == index
+
+
+@pytest.mark.parametrize("point", [0x7F, 0x80, 0xFF, 0x100, 0x13F, 0x140, 0x7FF, 0x800, 0xFFFF, 0x10000, 0x10FFFF])
+def test_the_edges_of_the_forms(point):
+    """The highest character of a text decides how wide its form is; in a short text and in a long one."""
+    for size in (0, 40, 9000):
+        text = "a" * size + chr(point)
+        assert kernels.decode_utf8(text.encode()) == text
+
+
 @pytest.mark.parametrize("alphabet", ["a", "é", "aÿ", "aЖ", "я", "漢。a", "😀", "a😀é漢", "a" * 60 + "😀"])
 def test_decode(alphabet):
     for size in (0, 1, 7, 20, 33, 100, 5000):
@@ -150,3 +169,9 @@ def test_validator_unmasks_with_the_phase_of_the_payload():
         got = b"".join(text.feed_masked(masked[i : i + size], KEY) for i in range(0, len(masked), size))
         assert got == whole
         assert text.complete
+
+
+def test_a_long_text_is_unmasked_as_a_short_one():
+    """Longer than the blocks in which an implementation may do it."""
+    whole = "Grüße, 漢字 😀! ".encode() * 1000
+    assert Utf8Validator().feed_masked(reference.unmask(whole, KEY), KEY) == whole
