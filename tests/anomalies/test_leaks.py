@@ -2,8 +2,7 @@
 
 import gc
 import sys
-from array import array
-from itertools import cycle, repeat
+from itertools import count, repeat
 
 import msgspec
 import pytest
@@ -15,6 +14,7 @@ from framewarden.errors import FramewardenError
 from framewarden.policy import Limits, Policy, Schema
 from framewarden.rfc6455 import Opcode, Role, State
 from framewarden.rules import RULES
+from tests.anomalies.counting import added, forget, freeze
 from tests.anomalies.receiving import frame
 from tests.oracle import Inflate
 from tests.playback import bytewise, negotiated
@@ -187,45 +187,21 @@ def vectors(rejected):
 
 @pytest.fixture
 def counting(allocations):
-    """The module that counts, and nothing but what is made from now on for the garbage collector to look at.
-
-    msgspec empties its cache of strings at every tenth look that the collector takes at it; so it keeps what it has.
-    """
-    gc.collect()
-    gc.freeze()
+    freeze()
     yield allocations
     gc.unfreeze()
 
 
-def clear_type_cache():
-    """CPython keeps up to 4,096 names of attributes that were looked up in a type, by their addresses: json's scanner
-    makes new ones each time.
-    """
-    getattr(sys, "_clear_internal_caches", sys._clear_type_cache)()
-
-
-def counted(counting):
-    gc.collect()
-    clear_type_cache()
-    shared = sum(map(sys.getrefcount, (*SHARED, *POLICIES)))
-    total = sys.gettotalrefcount() if hasattr(sys, "gettotalrefcount") else 0  # of a debug build of Python
-    return counting.blocks(), shared, total
-
-
 def growth(counting, action, times):
-    """What so many rounds add, to the block: blocks, references to what is shared, references in all.
+    """What so many rounds add: blocks, references to what is shared, references in all."""
 
-    The same has been done twice before, so that what is kept for reuse is there, and what is counted with.
-    """
-    before = array("q", [0] * 3)
-    added = array("q", [0] * 3)
-    for _ in range(3):
-        for _ in repeat(None, times):
-            action()
-        for kind, value in enumerate(counted(counting)):
-            added[kind] = value - before[kind]
-            before[kind] = value
-    return list(added)
+    def counts():
+        forget()
+        shared = sum(map(sys.getrefcount, (*SHARED, *POLICIES)))
+        total = sys.gettotalrefcount() if hasattr(sys, "gettotalrefcount") else 0  # of a debug build of Python
+        return counting.blocks(), shared, total
+
+    return added(counts, action, times)
 
 
 ACTIONS = (
@@ -277,11 +253,11 @@ def test_it_sees_a_leak(leak, kind, counting):
 
 @pytest.mark.parametrize("times", [TIMES, TIMES // 10, TIMES // 20])
 def test_it_sees_one_block_that_is_left_behind_in_ten_rounds(times, counting):
-    tenth = cycle([True] + [False] * 9)
+    turn = count().__next__
 
     def leak():
         accepting()
-        if next(tenth):
+        if turn() % 10 == 0:
             kept.append(object())
 
     try:
