@@ -81,10 +81,10 @@ instructions: build $(VENV)/.group-bench ## callgrind instructions a frame (need
 # --- Builds of another kind, each in a copy of the tree, so that the one in place stays what it is -----------------
 
 # $(call copy,name): the sources as they are now, in build/name.
-copy = mkdir -p build/$(1) && rm -rf build/$(1)/tests build/$(1)/fuzz && \
+copy = mkdir -p build/$(1) && rm -rf build/$(1)/tests build/$(1)/fuzz build/$(1)/examples && \
 	tar -c --exclude='*.so' --exclude='__pycache__' --exclude='src/framewarden/*/*.c' \
 		--exclude='src/framewarden/*/*/*.c' --exclude='*.egg-info' \
-		setup.py pyproject.toml README.md LICENSE src ext tests docs fuzz | tar -x -C build/$(1)
+		setup.py pyproject.toml README.md LICENSE src ext tests docs fuzz examples | tar -x -C build/$(1)
 
 # What a Python with a sanitized extension needs: the runtime first, a malloc that it can see, and no search for leaks,
 # since Python itself leaves much to the end of the process.

@@ -10,7 +10,6 @@ NULL or not). So where msgspec decodes or encodes, each series of Ns is tried in
 only if, the process dies of a signal inside msgspec, and it was msgspec that had asked for the allocation that failed.
 """
 
-import gc
 import importlib.util
 import json
 import os
@@ -22,17 +21,17 @@ from types import ModuleType
 from typing import Any
 
 from tests.anomalies.attempts import Outcome, Scenario
+from tests.anomalies.counting import added, forget, freeze
 from tests.anomalies.planted import PLANTED
 from tests.anomalies.scenarios import DECODE, GROUPS
 
 NEVER = 2**62
 MODES: dict[str, Callable[[int], int]] = {"one": lambda n: n, "all": lambda n: NEVER}
 """The last allocation that fails, if the nth is the first."""
-PASSES = 6
-"""Rounds over all N; a leak makes each of them grow."""
-REPEATS = 200
-"""Rounds of one N, to see whether it is the one that leaks. What CPython keeps for reuse may grow by one each time,
-too, but not for that long."""
+PASSES = 2
+"""Rounds over all N, in which a leak is seen."""
+REPEATS = 20
+"""Rounds of one N, to see whether it is the one that leaks."""
 
 Round = tuple[str, int]
 
@@ -66,9 +65,9 @@ class Exhaustion:
         check(outcome)
         return outcome
 
-    def blocks(self) -> int:
-        gc.collect()
-        return int(self.allocations.blocks())
+    def count(self) -> tuple[int]:
+        forget()
+        return (self.allocations.blocks(),)
 
     def run(self, *, forks: bool) -> None:
         self.attempt(NEVER, NEVER)
@@ -126,29 +125,25 @@ class Exhaustion:
         What msgspec forgets is not ours, nor what CPython does: 3.11 forgets a function's arguments when it has no
         memory for a cell (MAKE_CELL), and pieces of a match of re.
         """
-        before = after = 0
-        for index in range(PASSES):
+
+        def every_round() -> None:
             for mode, n in self.rounds:
                 self.attempt(n, MODES[mode](n))
-            before, after = after, self.blocks()
-            if index and after <= before:
-                return
-        # Twice, with all the others between: what CPython keeps for reuse moves from one N to another.
-        suspects = {leak for leak in self.rounds if self.leaks(*leak)}
-        leaks = [leak for leak in self.rounds if leak in suspects and self.leaks(*leak)]
-        assert not leaks, f"blocks are leaked at each round of {leaks}"
+
+        if added(self.count, every_round, PASSES) == [0]:
+            return
+        leaks = [leak for leak in self.rounds if self.leaks(*leak)]
+        assert not leaks, f"blocks are leaked in rounds of {leaks}"
 
     def leaks(self, mode: str, n: int) -> bool:
-        """Whether each repetition of one round leaves something behind that native code of ours had to let go."""
-        before = 0
-        for index in range(REPEATS):
-            asker = self.attempt(n, MODES[mode](n)).asker
-            after = self.blocks()
-            if "framewarden" not in asker or (index and after <= before):
-                return False
-            before = after
-        say(scenario=self.name, mode=mode, n=n, leaks=after, asked=asker)
-        return True
+        """Whether the repetition of one round leaves something behind that native code of ours had to let go."""
+        asker = self.attempt(n, MODES[mode](n)).asker
+        if "framewarden" not in asker:
+            return False
+        [grown] = added(self.count, partial(self.attempt, n, MODES[mode](n)), REPEATS)
+        if grown:
+            say(scenario=self.name, mode=mode, n=n, leaks=grown, asked=asker)
+        return grown != 0
 
 
 def main(path: str, group: str) -> None:
@@ -157,8 +152,7 @@ def main(path: str, group: str) -> None:
     allocations.install()
     allocations.report_crashes()
     scenarios = list((GROUPS | PLANTED)[group]())
-    gc.collect()
-    gc.freeze()
+    freeze()
     for name, scenario in scenarios:
         Exhaustion(allocations, name, scenario).run(forks=group in DECODE)
     say(scenarios=len(scenarios))

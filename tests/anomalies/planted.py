@@ -1,11 +1,12 @@
 """What must not happen while memory is short, done on purpose: the room must see it."""
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from framewarden.engine import Inspector
 from framewarden.kernels import decode_utf8
-from tests.anomalies.attempts import Attempt, Outcome, Scenarios, clock, memory_error, pure
+from tests.anomalies.attempts import Attempt, Outcome, Scenario, Scenarios, clock, memory_error, pure
 from tests.anomalies.receiving import receiving
 
 __all__ = ["PLANTED"]
@@ -23,12 +24,23 @@ def crash() -> Scenarios:
 
 def leak() -> Scenarios:
     """What was made before memory ran out stays in a list."""
+    yield "leak", keeping(1)
+
+
+def slow_leak() -> Scenarios:
+    """The same, in one round of ten."""
+    yield "slow leak", keeping(10)
+
+
+def keeping(every: int) -> Scenario:
+    turn = count().__next__
 
     def keep(outcome: Outcome) -> None:
-        kept.append(object())
+        if turn() % every == 0:
+            kept.append(object())
         memory_error(outcome)
 
-    yield "leak", lambda: Attempt([(decode_utf8, (b"abc",))], keep)
+    return lambda: Attempt([(decode_utf8, (b"abc",))], keep)
 
 
 def loss() -> Scenarios:
@@ -62,5 +74,5 @@ def error() -> Scenarios:
 
 
 PLANTED: dict[str, Callable[[], Scenarios]] = {
-    f"planted-{function.__name__}": function for function in (crash, leak, loss, error)
+    f"planted-{function.__name__}": function for function in (crash, leak, slow_leak, loss, error)
 }

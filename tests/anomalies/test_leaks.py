@@ -2,8 +2,7 @@
 
 import gc
 import sys
-from array import array
-from itertools import repeat
+from itertools import count, repeat
 
 import msgspec
 import pytest
@@ -15,15 +14,14 @@ from framewarden.errors import FramewardenError
 from framewarden.policy import Limits, Policy, Schema
 from framewarden.rfc6455 import Opcode, Role, State
 from framewarden.rules import RULES
+from tests.anomalies.counting import added, forget, freeze
 from tests.anomalies.receiving import frame
 from tests.oracle import Inflate
 from tests.playback import bytewise, negotiated
 from tests.vectors.loader import VECTORS
 from tests.vectors.schemas import SCHEMAS, Join, Say
 
-TIMES = 50
-BATCHES = 60
-"""Rounds of TIMES; a leak makes each of them grow. What is kept for reuse does, too, but not for that long."""
+TIMES = 200
 DEFLATE = DeflateParameters()
 SHARED = (None, True, False, *State, *Role, *Opcode, *(rule.id for rule in RULES.values()), *RULES.values(), Say, Join)
 
@@ -187,27 +185,23 @@ def vectors(rejected):
     return play
 
 
-def counted(allocations):
-    gc.collect()
-    shared = sum(map(sys.getrefcount, (*SHARED, *POLICIES)))
-    total = sys.gettotalrefcount() if hasattr(sys, "gettotalrefcount") else 0  # of a debug build of Python
-    return allocations.blocks(), shared, total
+@pytest.fixture
+def counting(allocations):
+    freeze()
+    yield allocations
+    gc.unfreeze()
 
 
-def growth(allocations, action, times):
-    """What each batch adds at least: blocks, references to what is shared, references in all."""
-    least = array("q", [2**62] * 3)  # it does not grow while it is filled
-    before = array("q", [0] * 3)
-    for batch in range(BATCHES + 1):
-        for _ in repeat(None, times):
-            action()
-        for kind, value in enumerate(counted(allocations)):
-            if batch:
-                least[kind] = min(least[kind], value - before[kind])
-            before[kind] = value
-        if max(least) <= 0:
-            break
-    return list(least)
+def growth(counting, action, times):
+    """What so many rounds add: blocks, references to what is shared, references in all."""
+
+    def counts():
+        forget()
+        shared = sum(map(sys.getrefcount, (*SHARED, *POLICIES)))
+        total = sys.gettotalrefcount() if hasattr(sys, "gettotalrefcount") else 0  # of a debug build of Python
+        return counting.blocks(), shared, total
+
+    return added(counts, action, times)
 
 
 ACTIONS = (
@@ -227,14 +221,14 @@ ACTIONS = (
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.__name__)
-def test_nothing_is_left_behind(action, allocations):
+def test_nothing_is_left_behind(action, counting):
     times = TIMES // 10 if action in (sends, dropped_in_every_state) else TIMES
-    assert max(growth(allocations, action, times)) <= 0
+    assert growth(counting, action, times) == [0, 0, 0]
 
 
 @pytest.mark.parametrize("rejected", [False, True])
-def test_no_vector_leaves_anything_behind(rejected, allocations):
-    assert max(growth(allocations, vectors(rejected), 2)) <= 0
+def test_no_vector_leaves_anything_behind(rejected, counting):
+    assert growth(counting, vectors(rejected), TIMES // 20) == [0, 0, 0]
 
 
 kept = []
@@ -250,8 +244,23 @@ kept = []
     ],
     ids=["an Inspector", "an event", "an enum member", "a policy"],
 )
-def test_it_sees_a_leak(leak, kind, allocations):
+def test_it_sees_a_leak(leak, kind, counting):
     try:
-        assert growth(allocations, leak, TIMES)[kind] >= TIMES
+        assert growth(counting, leak, TIMES)[kind] >= TIMES
+    finally:
+        kept.clear()
+
+
+@pytest.mark.parametrize("times", [TIMES, TIMES // 10, TIMES // 20])
+def test_it_sees_one_block_that_is_left_behind_in_ten_rounds(times, counting):
+    turn = count().__next__
+
+    def leak():
+        accepting()
+        if turn() % 10 == 0:
+            kept.append(object())
+
+    try:
+        assert growth(counting, leak, times)[0] == times // 10
     finally:
         kept.clear()

@@ -33,7 +33,13 @@ def test_every_allocation_may_fail(group, allocations_path):
 
 @pytest.mark.parametrize(
     ("group", "words"),
-    [("crash", '"signal": 11'), ("leak", "blocks are leaked"), ("loss", "AssertionError"), ("error", "ValueError")],
+    [
+        ("crash", '"signal": 11'),
+        ("leak", "blocks are leaked"),
+        ("slow_leak", "blocks are leaked"),
+        ("loss", "AssertionError"),
+        ("error", "ValueError"),
+    ],
 )
 def test_it_sees_what_is_wrong(group, words, allocations_path):
     """Each thing that must not happen, done on purpose."""

@@ -457,7 +457,12 @@ cdef class Inspector:
             error = steal(take_exception())
             if self.ended:  # a hook has ended the connection: that was the verdict
                 return True
-            rule, detail = classify(error, bytes(payload), self.decoders, text)
+            try:
+                rule, detail = classify(error, bytes(payload), self.decoders, text)
+            except SystemError:
+                # CPython 3.11 clears an exception on its way out of a Python function when there is no memory for the
+                # frame object of the one that called it, and raises this instead.
+                raise MemoryError from None
             return self.refuse_decoded(events, payload, rule, detail)
         decoded = steal(value)
         if self.ended:
