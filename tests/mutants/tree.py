@@ -21,7 +21,7 @@ VECTORS = ("tests/vectors",)
 UNITS = ("tests/unit/codec", "tests/unit/kernels", "tests/unit/engine")
 OTHERS = ("tests/regressions", "tests/differential", "tests/properties")
 # The corpus of the fuzz targets is fuzzing.
-FUZZING = "tests/regressions/test_fuzz_corpus.py"
+FUZZING = ("tests/regressions/test_fuzz_corpus.py", "tests/regressions/test_findings.py")
 SECONDS = 300
 """What one build or one run of the tests may take."""
 
@@ -85,7 +85,16 @@ class Tree:
         Raises:
             BrokenCheckError: a test could not be collected or set up, or Python died.
         """
-        options = ("-m", "pytest", "-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"--ignore={FUZZING}")
+        options = (
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "--tb=short",
+            "-p",
+            "no:cacheprovider",
+            *(f"--ignore={each}" for each in FUZZING),
+        )
         done = self._run(*options, *tests)
         if done.returncode == 0:
             return Verdict(None, done.stdout)

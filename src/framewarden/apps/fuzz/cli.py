@@ -82,7 +82,7 @@ def _fuzz(checkout: Path, names: Sequence[str], seconds: float, jobs: int, conso
     if campaign.interrupted:
         return make_report(campaign, None)
     with console.status("counting the lines that the corpora reach"):
-        coverage = measure(checkout, names)
+        coverage = measure(checkout, names, lambda said: console.print(said, highlight=False, markup=False))
     console.print(f"lines of native code that the corpora reach: {native_share(coverage):.1%}", highlight=False)
     return make_report(campaign, coverage)
 

@@ -7,13 +7,13 @@ comments in there say which line of the ``.pyx`` each of them came from.
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from framewarden.apps.fuzz.building import build_counting, environment, run_quietly
-from framewarden.apps.fuzz.checkout import NATIVE
+from framewarden.apps.fuzz.checkout import NATIVE, FuzzError
 from framewarden.apps.fuzz.corpora import working
 
 __all__ = ["FileCoverage", "measure", "native_share", "origins"]
@@ -52,14 +52,23 @@ Hits = dict[str, dict[int, int]]
 """Of each file, how often each line was run."""
 
 
-def measure(checkout: Path, targets: Iterable[str]) -> list[FileCoverage]:
-    """Run the corpora of these targets again, and count. Takes about as long as they take without sanitizers."""
+def measure(checkout: Path, targets: Iterable[str], tell: Callable[[str], None]) -> list[FileCoverage]:
+    """Run the corpora of these targets again, and count. Takes about as long as they take without sanitizers.
+
+    Args:
+        checkout: where the corpora are.
+        targets: their names.
+        tell: is given a line for each target that an input of its corpus ended: its lines are not counted.
+    """
     place = build_counting(checkout)
     for path in (*place.rglob("*.gcda"), *place.glob(f"{DATA_FILE}*")):
         path.unlink()
     for target in targets:
         if target not in NATIVE:
-            _replay(place, target, working(checkout, target))
+            try:
+                _replay(place, target, working(checkout, target))
+            except FuzzError as error:
+                tell(f"lines of {target} are not counted: {error}")
     hits = _native_hits(place)
     covered = [
         _covered(file, lines) for file, lines in sorted(hits.items()) if any(lines.values()) or "neon" not in file
@@ -77,7 +86,7 @@ def native_share(files: Iterable[FileCoverage]) -> float:
 def _replay(place: Path, target: str, corpus: Path) -> None:
     sources = ",".join(f"*/framewarden/{room}/*" for room in ROOMS)
     counted = ["coverage", "run", "--parallel-mode", f"--data-file={DATA_FILE}", "--rcfile=/dev/null"]
-    command = [sys.executable, "-m", *counted, f"--include={sources}", "-m", "fuzz.worker", "replay"]
+    command = [sys.executable, "-m", *counted, f"--include={sources}", "-m", "fuzz.worker", "count"]
     run_quietly([*command, target, str(corpus)], place, environment(place, sanitized=False))
 
 
