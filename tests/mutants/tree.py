@@ -14,13 +14,13 @@ from tests.mutants.catalogue import ROOT, Mutant
 
 __all__ = ["BrokenCheckError", "Tree", "Verdict"]
 
-COPIED = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "src", "ext", "tests", "docs")
+COPIED = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "src", "ext", "tests", "docs", "fuzz", "examples")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info")
 # In stages, those first that find most in the least time: a run ends with its first failure.
 VECTORS = ("tests/vectors",)
 UNITS = ("tests/unit/codec", "tests/unit/kernels", "tests/unit/engine")
 OTHERS = ("tests/regressions", "tests/differential", "tests/properties")
-# The corpus of the fuzz targets is fuzzing.
+# Corpora of the fuzz targets are fuzzing.
 FUZZING = ("tests/regressions/test_fuzz_corpus.py", "tests/regressions/test_findings.py")
 SECONDS = 300
 """What one build or one run of the tests may take."""
