@@ -182,7 +182,7 @@ def test_what_is_wrong_with_a_struct():
         "tag": lambda v: v.get("type") not in ("say", None) or "type" not in v,
         "missing": lambda v: v.get("type") == "say" and "room" not in v,
         "unknown": lambda v: bool(v.keys() - known),
-        "kind": lambda v: isinstance(v.get("room"), int),
+        "kind": lambda v: not isinstance(v.get("room", ""), str) or not isinstance(v.get("text", ""), str),
     }
     seen = set()
 
