@@ -4,6 +4,7 @@ import pytest
 
 from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine import Inspector
+from framewarden.errors import ClosedError
 from framewarden.rfc6455 import State
 from tests.anomalies.conftest import allocations, allocations_path
 
@@ -34,4 +35,18 @@ def test_what_is_sent_afterwards_refers_to_nothing_that_was_lost(allocations):
     message, close = client.receive_data(inspector.data_to_send())
     assert client.violation is None
     assert message.data == "a message that is lost" * 10
+    assert close.code == 1011
+
+
+def test_a_message_whose_beginning_was_lost_is_not_ended(allocations):
+    """The peer got a continuation with nothing begun (RFC 6455 5.4)."""
+    inspector = Inspector()
+    inspector.send_fragment("begin")
+    _, error, *_ = allocations.run([(inspector.data_to_send, ())], 1, 1)
+    assert isinstance(error, MemoryError)
+    with pytest.raises(ClosedError):
+        inspector.send_fragment("end", final=True)
+    client = Inspector(role="client")
+    [close] = client.receive_data(inspector.data_to_send())
+    assert client.violation is None
     assert close.code == 1011

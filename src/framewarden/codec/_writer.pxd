@@ -24,6 +24,7 @@ cdef class MessageWriter:
     cdef Deflater deflater      # None: compression was not negotiated
     cdef Py_ssize_t deflate_from
     cdef uint8_t fragmented     # opcode of the fragmented message that has begun; 0: none
+    cdef bint beginning_lost    # of the message that is being sent in fragments: it cannot be ended
 
     # A control frame, or one that is made by the rest: first has FIN, RSV1 and the opcode. Each of these raises
     # MemoryError, or what the key source raises; nothing of the frame has been written then.

@@ -209,6 +209,7 @@ cdef class MessageWriter:
         return pieces
 
     cdef void drop(self) noexcept:
+        self.beginning_lost = self.fragmented != 0
         growing_clear(&self.out)
         self.pieces = None
         self.piece_bytes = 0

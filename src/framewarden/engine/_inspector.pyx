@@ -593,7 +593,9 @@ cdef class Inspector:
             except MemoryError:
                 self.owed = OWES_CLOSE
                 raise
-        self.owed = NOTHING_OWED    # the callback may come back here
+        if not self.owed:       # the key source has come back here
+            return 0
+        self.owed = NOTHING_OWED    # so may the callback
         try:
             self.tell(self.broken, "fail", self.broken_at)
         except MemoryError:
@@ -795,12 +797,14 @@ cdef class Inspector:
         Raises:
             ArgumentTypeError: data is of another kind, also than the fragments before it.
             ArgumentError: a str with half of a surrogate pair.
-            ClosedError: our Close has been handed out.
+            ClosedError: our Close has been handed out, or the fragments before it were lost for want of memory.
         """
         cdef Py_buffer view
         cdef uint8_t opcode = TEXT if isinstance(data, str) else BINARY
         check_type("final", final, bool)
         self.check_open()
+        if self.writer.beginning_lost:
+            raise ClosedError("the connection has failed in the middle of a fragmented message")
         if self.writer.fragmented and self.writer.fragmented != opcode:
             raise ArgumentTypeError("all fragments of a message must be str, or all bytes")
         if opcode == TEXT:

@@ -114,6 +114,7 @@ class Campaign:
             finally:
                 for standing in running:
                     standing.processes[-1].stop()
+                for standing in running:
                     self._take(standing)
                 tell(self)
 

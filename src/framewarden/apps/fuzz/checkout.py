@@ -38,6 +38,8 @@ def lacking(checkout: Path | None) -> str:
         missing.append("a checkout of framewarden (the folder that has fuzz/targets)")
     if shutil.which("clang") is None:
         missing.append("clang (apt-get install clang libclang-rt-14-dev llvm)")
+    elif shutil.which("llvm-symbolizer") is None:  # without it faults of native code cannot be told from each other
+        missing.append("llvm-symbolizer (apt-get install llvm)")
     if shutil.which("gcov") is None:
         missing.append("gcov (apt-get install gcc)")
     missing += [

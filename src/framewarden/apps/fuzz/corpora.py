@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from framewarden.apps.fuzz.building import environment, run_quietly
@@ -37,14 +38,17 @@ def packed_in(path: Path) -> list[bytes]:
     """Read an archive; nothing where there is none.
 
     Raises:
-        FuzzError: it would unpack to more than 64 MiB.
+        FuzzError: it would unpack to more than 64 MiB, or is no archive.
     """
     if not path.exists():
         return []
-    with zipfile.ZipFile(path) as file:
-        if sum(entry.file_size for entry in file.infolist()) > LARGEST_ARCHIVE:
-            raise FuzzError(f"{path} would unpack to more than {LARGEST_ARCHIVE} bytes")
-        return [file.read(entry) for entry in file.infolist()]
+    try:
+        with zipfile.ZipFile(path) as file:
+            if sum(entry.file_size for entry in file.infolist()) > LARGEST_ARCHIVE:
+                raise FuzzError(f"{path} would unpack to more than {LARGEST_ARCHIVE} bytes")
+            return [file.read(entry) for entry in file.infolist()]
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise FuzzError(f"{path} is no archive of a corpus: {error}") from None
 
 
 def write(folder: Path, data: bytes) -> None:

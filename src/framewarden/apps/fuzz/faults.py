@@ -57,7 +57,9 @@ def read_fault(said: str, code: int) -> Fault:
         kind, message = raised
         return Fault(kind, _line(f"{kind}: {message}" if message else kind), _python_stack(said))
     if named:
-        return Fault(named[2].split(" (")[0].strip(), _line(_before(said, named[0])), _native_stack(said))
+        return Fault(
+            named[2].split(" (")[0].partition(" after ")[0].strip(), _line(_before(said, named[0])), _native_stack(said)
+        )
     ended = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
     return Fault(ended, _line(f"ended by {ended}: {said.strip().rpartition(chr(10))[2]}"), ())
 

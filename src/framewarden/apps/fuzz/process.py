@@ -58,11 +58,12 @@ class Process:
         self._ended: float | None = None
         self._log = (folder / "log").open("w+b")
         self._read = 0
-        self._memory = self._counter(folder / "count")
+        count = folder / f"count-{time.monotonic_ns()}"  # of its own: another process of the target has had one
+        self._memory = self._counter(count)
         self._process = subprocess.Popen(  # noqa: S603 - the command is ours
             [*command_of(place, target), *self._options(seconds), str(corpus)],
             cwd=place,
-            env=environment(place, sanitized=target not in NATIVE) | {"FRAMEWARDEN_FUZZ_COUNT": str(folder / "count")},
+            env=environment(place, sanitized=target not in NATIVE) | {"FRAMEWARDEN_FUZZ_COUNT": str(count)},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,

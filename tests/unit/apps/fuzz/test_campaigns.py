@@ -37,6 +37,12 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path):
         packed_in(tmp_path / "bomb.zip")
 
 
+def test_what_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "x.zip").write_bytes(b"PK no archive")
+    with pytest.raises(FuzzError, match="no archive"):
+        packed_in(tmp_path / "x.zip")
+
+
 def test_a_finding_is_read_as_it_was_written(tmp_path):
     path = tmp_path / FINDING.name
     path.write_bytes(msgspec.json.encode(FINDING))

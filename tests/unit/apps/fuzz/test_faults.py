@@ -73,6 +73,11 @@ def test_an_allocation_that_follows_what_was_declared():
     assert fault.stack == ("__pyx_f_growing_reserve _payload.c:60",)
 
 
+def test_a_time_out_is_the_same_however_long_it_took():
+    said = "==1== ERROR: libFuzzer: timeout after {} seconds\n    #0 0x5 in f /a/x.c:1:2\n"
+    assert read_fault(said.format(31), 70).signature == read_fault(said.format(32), 70).signature
+
+
 def test_undefined_behaviour():
     fault = read_fault(UNDEFINED, 1)
     assert fault.kind == "undefined-behavior"
