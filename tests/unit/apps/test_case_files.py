@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from framewarden.apps.cases import Case, Cost, Part, load_cases, parse_case
-from framewarden.apps.cases.case import MAX_FILE, CaseError, zeros
+from framewarden.apps.cases.case import MAX_FILE, CaseError, read_bounded, zeros
 from framewarden.codec import encode_frame
 from framewarden.rules import RULES
 
@@ -167,9 +167,9 @@ PARTS = st.one_of(
 )
 CASES = st.builds(
     Case,
-    id=st.text(max_size=5),
-    flaw_class=st.text(max_size=5),
-    comment=st.text(max_size=5),
+    id=st.from_regex(r"[A-Za-z0-9_-]{1,5}", fullmatch=True),
+    flaw_class=st.from_regex(r"[A-Za-z0-9_-]{1,5}", fullmatch=True),
+    comment=st.text(max_size=5).filter(str.isprintable),
     role=st.sampled_from(["server", "client"]),
     parts=st.lists(PARTS, max_size=5).map(tuple),
     cuts=st.lists(st.integers(1, 30), max_size=5).map(tuple) | st.just("every byte"),
@@ -191,3 +191,15 @@ def test_what_is_written_is_read(case):
 def test_anything_else_is_a_case_error(data):
     with pytest.raises(CaseError):
         parse_case(data)
+
+
+@pytest.mark.parametrize("field", ["id", "flaw_class", "comment", "needs"])
+def test_what_a_terminal_would_obey_is_refused(field):
+    fields = {"id": "a", "flaw_class": "b", "comment": "c", "expect": "survive", field: "x\x1b]0;title\x07"}
+    with pytest.raises(CaseError):
+        parse_case(json.dumps(fields).encode(), "x.json")
+
+
+def test_no_more_of_a_file_is_read_than_a_case_may_have(tmp_path):
+    (tmp_path / "x.json").write_bytes(bytes(MAX_FILE * 3))
+    assert len(read_bounded(tmp_path / "x.json")) == MAX_FILE + 1

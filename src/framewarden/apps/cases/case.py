@@ -6,6 +6,7 @@ than ``MAX_STREAM`` bytes are a CaseError. docs/probe.md has the fields for who 
 
 import functools
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from importlib.resources.abc import Traversable
@@ -19,8 +20,20 @@ from framewarden.codec import encode_frame
 from framewarden.errors import FramewardenError
 from framewarden.rules import RULES
 
-__all__ = ["MAX_FILE", "MAX_STREAM", "Case", "CaseError", "Cost", "Head", "Part", "load_cases", "parse_case"]
+__all__ = [
+    "MAX_FILE",
+    "MAX_STREAM",
+    "Case",
+    "CaseError",
+    "Cost",
+    "Head",
+    "Part",
+    "load_cases",
+    "parse_case",
+    "read_bounded",
+]
 
+NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 MAX_FILE = 64 * 1024
 """Bytes of a case file."""
 MAX_STREAM = 32 * 1024 * 1024
@@ -191,6 +204,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     needs: str = ""
 
     def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.id) or not NAME.fullmatch(self.flaw_class):
+            raise ValueError("id and flaw_class are 1 to 200 letters, digits and hyphens")
+        if not (self.comment + (self.needs or "")).isprintable():
+            raise ValueError("comment and needs are printable")
         if self.rule is not None and self.rule not in RULES:
             raise ValueError(f"rule {self.rule!r} does not exist")
         self._check_expectation()
@@ -291,6 +308,12 @@ def parse_case(data: bytes, name: str = "case") -> Case:
         raise CaseError(f"{name}: {words}") from None
 
 
+def read_bounded(file: Path | Traversable) -> bytes:
+    """Read a file, and one byte more than a case may have at most: ``parse_case`` refuses that."""
+    with file.open("rb") as stream:
+        return bytes(stream.read(MAX_FILE + 1))
+
+
 def load_cases(files: Iterable[Path | Traversable]) -> list[Case]:
     """Read case files, each of which has the name of its case.
 
@@ -300,7 +323,7 @@ def load_cases(files: Iterable[Path | Traversable]) -> list[Case]:
     """
     cases = []
     for file in files:
-        case = parse_case(file.read_bytes(), file.name)
+        case = parse_case(read_bounded(file), file.name)
         if f"{case.id}.json" != file.name:
             raise CaseError(f"{file.name}: its id is {json.dumps(case.id)}")
         cases.append(case)

@@ -81,8 +81,12 @@ def _fuzz(checkout: Path, names: Sequence[str], seconds: float, jobs: int, conso
         console.print(line(standing), highlight=False, soft_wrap=True)
     if campaign.interrupted:
         return make_report(campaign, None)
-    with console.status("counting the lines that the corpora reach"):
-        coverage = measure(checkout, names, lambda said: console.print(said, highlight=False, markup=False))
+    try:
+        with console.status("counting the lines that the corpora reach"):
+            coverage = measure(checkout, names, lambda said: console.print(said, highlight=False, markup=False))
+    except KeyboardInterrupt:
+        campaign.interrupted = True
+        return make_report(campaign, None)
     console.print(f"lines of native code that the corpora reach: {native_share(coverage):.1%}", highlight=False)
     return make_report(campaign, coverage)
 

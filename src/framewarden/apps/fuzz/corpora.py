@@ -14,6 +14,7 @@ from pathlib import Path
 
 from framewarden.apps.fuzz.building import environment, run_quietly
 from framewarden.apps.fuzz.checkout import NATIVE, FuzzError
+from framewarden.apps.fuzz.findings import REGRESSIONS, read_finding
 from framewarden.apps.fuzz.process import LONGEST, command_of
 
 __all__ = ["archive", "fill", "pack", "packed_in", "working", "write_archive"]
@@ -59,11 +60,13 @@ def write(folder: Path, data: bytes) -> None:
 
 
 def fill(checkout: Path, place: Path, target: str, folder: Path) -> Path:
-    """Put into the working corpus what it lacks: the seeds, and what is kept. Writes the dictionary into ``folder``."""
+    """Put into the working corpus what it lacks: seeds, findings, what is kept. The dictionary goes into ``folder``."""
     corpus = working(checkout, target)
     corpus.mkdir(parents=True, exist_ok=True)
     for data in packed_in(archive(checkout, target)):
         write(corpus, data)
+    for path in sorted((checkout / REGRESSIONS).glob(f"{target}-*.json")):
+        write(corpus, read_finding(path).data)
     if target not in NATIVE:
         command = [sys.executable, "-m", "fuzz.worker", "prepare", target, str(corpus), str(folder / "dictionary")]
         run_quietly(command, place, environment(place, sanitized=True))

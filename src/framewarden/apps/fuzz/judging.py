@@ -54,7 +54,7 @@ class Judge:
             file.write(data)
             file.flush()
             done = subprocess.run(  # noqa: S603 - the program is ours
-                [str(self.place / self.target), file.name],
+                [str(self.place / self.target), f"-timeout={SECONDS_AN_INPUT // 2}", file.name],
                 cwd=self.place,
                 env=environment(self.place, sanitized=False),
                 stdin=subprocess.DEVNULL,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from framewarden.apps.cases.case import Case, parse_case
+from framewarden.apps.cases.case import Case, parse_case, read_bounded
 from framewarden.apps.cases.play import NOT_APPLICABLE
 from framewarden.apps.cases.runner import Result, run, still_alive
 from framewarden.apps.cases.target import Target
@@ -48,7 +48,7 @@ def reproduce_on_server(
         FramewardenError: the server does not serve an honest client before it is sent anything.
         OSError: the file cannot be read.
     """
-    case = parse_case(file.read_bytes(), file.name)
+    case = parse_case(read_bounded(file), file.name)
     target = Target.of(uri, pid=pid, own_host=own_host, patience=patience)
     trouble = still_alive(target)
     if trouble is not None:
