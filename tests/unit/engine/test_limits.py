@@ -10,8 +10,9 @@ import pytest
 from framewarden.codec import encode_frame
 from framewarden.codec.extensions import DeflateParameters
 from framewarden.engine import MAX_EVENT_BYTES, MAX_EVENTS, Inspector
-from framewarden.policy import Limits, Policy
+from framewarden.policy import Limits, Policy, Schema
 from framewarden.rfc6455 import State
+from tests.playback import make, play
 
 WIDEST = Policy(limits=Limits(max_frame_bytes=2**31 - 1, max_message_bytes=2**31 - 1))
 
@@ -234,3 +235,10 @@ def test_a_failure_by_the_owner_drops_what_waits():
     inspector.fail("handler-error")
     assert not inspector.has_more
     assert inspector.receive_data(b"") == []
+
+
+def test_as_many_values_as_the_limit_pass_where_strings_hold_what_looks_like_more():
+    """Delimiters inside a string make the quick count too high; the exact one decides, at the limit and above it."""
+    for content, violation in ((b'["a,b:c[",1,2]', None), (b'["a,b:c[",1,2,3]', ("decode-nodes", 4413, 0))):
+        inspector = make(Limits(max_decode_nodes=4), "client", schema=Schema(text=list))
+        assert play([bytes([0x81, len(content)]) + content], inspector).outcome.violation == violation
