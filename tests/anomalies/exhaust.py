@@ -59,8 +59,9 @@ class Exhaustion:
         self.rounds: list[Round] = []
 
     def attempt(self, first: int, last: int) -> Outcome:
-        """One round, judged."""
+        """One round, judged. Nothing is there for reuse, so that the nth allocation is the same one in every round."""
         calls, check = self.scenario()
+        forget()
         outcome = Outcome(*self.allocations.run(calls, first, last))
         check(outcome)
         return outcome

@@ -29,4 +29,4 @@ GROUPS = {
 DECODE = ("schema", "hooked", "making", "sessions")
 """Those in which msgspec works, and may crash."""
 SHORT = ("close", "control", "ending", "fragmentation", "kernels", "large", "making", "refusals", "sends", "sessions")
-"""Those that every run of the tests has time for."""
+"""Those that every run of the tests has time for; the others together take a minute."""

@@ -105,7 +105,7 @@ def sends(deflate: DeflateParameters | None) -> Scenarios:
         "large fragments": [("send_fragment", NOISE), ("send_fragment", NOISE, True)],
         "control": [("send_ping", b"ping"), ("send_text", "text"), ("send_close", 1000, "bye")],
         "many": [("send_text", "text" * 50), ("send_bytes", b"x" * 200), ("send_ping", b"")] * 3,
-        "prepared": [("send_prepared", prepare("grüße " * 50)), ("send_text", "text")],
+        "prepared": [("send_text", "first"), ("send_prepared", prepare("grüße " * 500)), ("send_text", "last")],
         "large prepared": [("send_prepared", prepare(NOISE))],
     }
     for role in ("server", "client"):

@@ -1,11 +1,10 @@
 """The Nth allocation fails, alone and with all that follow it, for every N: no crash, no leak, a clean error.
 
 What a clean error is, each scenario says: the documented verdict, or MemoryError and nothing done, and an object that
-has failed or that can be used. FRAMEWARDEN_ANOMALIES=long runs all groups, among them every vector.
+has failed or that can be used.
 """
 
 import json
-import os
 import subprocess
 import sys
 
@@ -14,7 +13,7 @@ import pytest
 from tests.anomalies.scenarios import GROUPS, SHORT
 from tests.conftest import ROOT
 
-ALL = os.environ.get("FRAMEWARDEN_ANOMALIES", "short") == "long"
+LONG = [pytest.param(group, marks=pytest.mark.long) for group in GROUPS if group not in SHORT]
 
 
 def exhaust(group, allocations_path):
@@ -23,7 +22,7 @@ def exhaust(group, allocations_path):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("group", GROUPS if ALL else SHORT)
+@pytest.mark.parametrize("group", [*SHORT, *LONG])
 def test_every_allocation_may_fail(group, allocations_path):
     result = exhaust(group, allocations_path)
     said = result.stdout.splitlines() or ["nothing"]

@@ -218,8 +218,8 @@ cdef class Connection(Link):
         if self.finished:
             self.context.loop.call_soon(self.abort)     # its last bytes are what it holds
         elif not self.flushing:
-            self.flushing = True
             self.context.end_soon(self)
+            self.flushing = True    # as in wake()
 
     # ---- Bytes from the peer
 
