@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from framewarden.apps.fuzz.checkout import FuzzError
-from framewarden.apps.fuzz.corpora import fill
+from framewarden.apps.fuzz.corpora import fill, working
 from framewarden.apps.fuzz.findings import Findings
 from framewarden.apps.fuzz.process import Process
 
@@ -129,7 +129,9 @@ class Campaign:
 
     def _start(self, standing: Standing) -> Standing:
         folder = self._folders[standing.target]
-        corpus = fill(self.checkout, self.place, standing.target, folder)
+        if not standing.processes:
+            fill(self.checkout, self.place, standing.target, folder)
+        corpus = working(self.checkout, standing.target)
         standing.processes.append(Process(self.place, standing.target, folder, corpus, standing.left))
         return standing
 

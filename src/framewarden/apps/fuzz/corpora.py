@@ -59,7 +59,7 @@ def write(folder: Path, data: bytes) -> None:
         path.write_bytes(data)
 
 
-def fill(checkout: Path, place: Path, target: str, folder: Path) -> Path:
+def fill(checkout: Path, place: Path, target: str, folder: Path) -> None:
     """Put into the working corpus what it lacks: seeds, findings, what is kept. The dictionary goes into ``folder``."""
     corpus = working(checkout, target)
     corpus.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,6 @@ def fill(checkout: Path, place: Path, target: str, folder: Path) -> Path:
     if target not in NATIVE:
         command = [sys.executable, "-m", "fuzz.worker", "prepare", target, str(corpus), str(folder / "dictionary")]
         run_quietly(command, place, environment(place, sanitized=True))
-    return corpus
 
 
 def pack(checkout: Path, place: Path, target: str) -> tuple[int, int]:
